@@ -1,0 +1,133 @@
+"""`Settings`: where a home keeps things and how much of the machine it may use. Read once, then passed around.
+
+A home is a folder with a `gov.toml`. Everything in it is optional:
+
+    [paths]      catalog = "catalog"   expectations = "expectations"   var = "var"   keyring = "var/keys"
+    [database]   url = "sqlite:///var/state.sqlite"
+    [engine]     threads = 2   memory_limit_mb = 2048
+    [sources.<system>]   location = "a folder, file, database URL or http(s) address"    # overrides the contract's server
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from governance.errors import DeclarationError, Fault, GovernanceError
+
+_ALLOWED: Mapping[str, frozenset[str]] = {
+    "paths": frozenset({"catalog", "expectations", "var", "keyring"}),
+    "database": frozenset({"url"}),
+    "engine": frozenset({"threads", "memory_limit_mb"}),
+    "lineage": frozenset({"namespace"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One home's settings; all paths absolute. `var` is everything this system writes, `keyring` the keys, apart from the lake."""
+
+    home: Path
+    catalog: Path
+    expectations: Path
+    var: Path
+    keyring: Path
+    database_url: str
+    threads: int = 2
+    memory_limit_mb: int = 2048
+    lineage_namespace: str = "gov"
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lake(self) -> Path:
+        """Parquet data files and Iceberg metadata."""
+        return self.var / "lake"
+
+    @property
+    def landed(self) -> Path:
+        """Originals as received, encrypted whole; beside the lake's tables, so that a copy of the lake has both."""
+        return self.lake / "_landed"
+
+    @property
+    def index(self) -> Path:
+        """The compiled catalogue, one JSON file a department: what DAG files read."""
+        return self.var / "index"
+
+    @property
+    def reports(self) -> Path:
+        return self.var / "reports"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files of running tasks. Nothing sensitive is written here in the clear."""
+        return self.var / "scratch"
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """The settings of `home`, else of `$GOV_HOME`, else of the nearest folder upward that has a `gov.toml`.
+
+    Raises GovernanceError when there is no home, DeclarationError for unknown keys.
+    """
+    root = _find_home(home)
+    file = root / "gov.toml"
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise DeclarationError((Fault("gov.toml", 1, "", f"not TOML: {error}", "", "correct the file"),)) from None
+    faults = tuple(_unknown_keys(raw))
+    if faults:
+        raise DeclarationError(faults)
+    paths = raw.get("paths", {})
+    var = (root / paths.get("var", "var")).resolve()
+    url = raw.get("database", {}).get("url") or f"sqlite:///{var / 'state.sqlite'}"
+    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+        url = f"sqlite:///{root / url.removeprefix('sqlite:///')}"
+    engine = raw.get("engine", {})
+    return Settings(
+        home=root,
+        catalog=(root / paths.get("catalog", "catalog")).resolve(),
+        expectations=(root / paths.get("expectations", "expectations")).resolve(),
+        var=var,
+        keyring=(root / paths["keyring"]).resolve() if "keyring" in paths else var / "keys",
+        database_url=os.environ.get("GOV_DATABASE_URL", url),
+        threads=int(engine.get("threads", 2)),
+        memory_limit_mb=int(engine.get("memory_limit_mb", 2048)),
+        lineage_namespace=raw.get("lineage", {}).get("namespace", "gov"),
+        sources={name: _location(root, table["location"]) for name, table in raw.get("sources", {}).items()},
+    )
+
+
+def _find_home(home: Path | None) -> Path:
+    if home is None and os.environ.get("GOV_HOME"):
+        home = Path(os.environ["GOV_HOME"])
+    candidates = [home] if home is not None else [Path.cwd(), *Path.cwd().parents]
+    for folder in candidates:
+        if (folder / "gov.toml").is_file():
+            return folder.resolve()
+    raise GovernanceError(
+        "no gov.toml found", where=str(candidates[0]), allowed="a folder with a gov.toml", do="run `gov init FOLDER` or give --home"
+    )
+
+
+def _unknown_keys(raw: Mapping[str, object]) -> list[Fault]:
+    faults = []
+    for section, table in raw.items():
+        if section == "sources" and isinstance(table, dict):
+            for name, entry in table.items():
+                if not isinstance(entry, dict) or set(entry) != {"location"}:
+                    faults.append(Fault("gov.toml", 1, f"sources.{name}", "not a source override", "location = \"…\"", "correct it"))
+        elif section not in _ALLOWED:
+            faults.append(Fault("gov.toml", 1, section, "unknown section", ", ".join([*_ALLOWED, "sources"]), "remove or correct it"))
+        elif not isinstance(table, dict) or set(table) - _ALLOWED[section]:
+            faults.append(Fault("gov.toml", 1, section, "unknown key", ", ".join(sorted(_ALLOWED[section])), "remove or correct it"))
+    return faults
+
+
+def _location(root: Path, location: str) -> str:
+    """A location with a scheme as it is; a path made absolute against the home."""
+    if "://" in location:
+        return location
+    return str((root / location).resolve())

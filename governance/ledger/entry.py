@@ -1,0 +1,72 @@
+"""A ledger entry: canonical bytes, leaf hash, per-writer counter. Appended in the transaction of the commit that it speaks of.
+
+Canonical bytes are JSON in the manner of RFC 8785: UTF-8, keys sorted, no white space, strings, integers, booleans, null, lists and objects
+only (no floats: their text differs between implementations). The leaf hash is RFC 9162 section 2.1.1: SHA-256(0x00 || bytes).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, func, insert, select
+
+from governance.state.tables import ledger_entry
+from governance.state.values import Actor
+
+Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
+
+
+def canonical(value: Json) -> bytes:
+    """The one byte form of a value.
+
+    >>> canonical({"b": [1, None], "a": "省"})
+    b'{"a":"\\xe7\\x9c\\x81","b":[1,null]}'
+    """
+    _refuse_floats(value)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("utf-8")
+
+
+def leaf_hash(body: bytes) -> bytes:
+    """SHA-256(0x00 || body), RFC 9162 section 2.1.1."""
+    return hashlib.sha256(b"\x00" + body).digest()
+
+
+def append(
+    connection: Connection, kind: str, facts: Mapping[str, Json], *, actor: Actor, writer: str, at: datetime
+) -> bytes:
+    """Add one entry inside the caller's unit of work; returns its leaf hash. `facts` hold ids, hashes and counts, never cell values."""
+    counter = connection.execute(
+        select(func.coalesce(func.max(ledger_entry.c.counter), 0) + 1).where(ledger_entry.c.writer == writer)
+    ).scalar_one()
+    body = canonical(
+        {
+            "v": 1,
+            "kind": kind,
+            "at": at.astimezone(UTC).isoformat(timespec="microseconds"),
+            "writer": writer,
+            "counter": int(counter),
+            "actor": {"subject": actor.subject, "purpose": actor.purpose, "run": actor.run},
+            "facts": facts,
+        }
+    )
+    digest = leaf_hash(body)
+    connection.execute(
+        insert(ledger_entry).values(writer=writer, counter=counter, kind=kind, body=body, leaf_hash=digest, recorded_at=at)
+    )
+    return digest
+
+
+def _refuse_floats(value: Json) -> None:
+    if isinstance(value, float):
+        raise TypeError("a ledger entry holds no floats")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError("keys of a ledger entry are strings")
+            _refuse_floats(item)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for item in value:
+            _refuse_floats(item)

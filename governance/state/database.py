@@ -1,0 +1,93 @@
+"""The state database: `Database.unit_of_work` is the only write transaction of the system, `Database.read` the only read.
+
+SQLite: WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for writes and a 30 s timeout. PostgreSQL: its defaults. No file and no Iceberg work belongs
+inside a unit of work.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+from governance.state.migrate import upgrade
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Database:
+    """One process's handle on the state. `writer` names it in the ledger; `clock` gives aware UTC instants."""
+
+    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
+        self.url = url
+        self.clock = clock
+        self.writer = uuid.uuid4().hex
+        self.engine = _engine(url)
+
+    def create(self) -> None:
+        """Create or migrate every table; does nothing on an up-to-date database."""
+        upgrade(self.engine)
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[Connection]:
+        """A write transaction: everything in it becomes visible together, or nothing does."""
+        with self.engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with connection.begin() if not connection.in_transaction() else _joined(connection):
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read transaction: all statements in it see one state."""
+        with self.engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            else:
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+            connection.rollback()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _joined(connection: Connection) -> Iterator[None]:
+    """Commit the transaction that is already open, or roll it back on any exception (an exit by signal included)."""
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def configure(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None
+        cursor = dbapi.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    return engine

@@ -1,0 +1,20 @@
+"""Every table of the first version.
+
+Revision ID: 0001
+"""
+
+from alembic import op
+from governance.state.tables import metadata
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    metadata.create_all(op.get_bind())
+
+
+def downgrade() -> None:
+    raise RuntimeError("the state is never taken back: restore a backup instead")

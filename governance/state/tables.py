@@ -1,0 +1,274 @@
+"""Every table of the state database. Rows are superseded, never overwritten, wherever an auditor may ask "what was in force then".
+
+JSON columns hold the frozen values of `state.values`; no table holds a cell value of the governed data. Instants are aware UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC instant on every engine (SQLite forgets the zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("naive instant")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+
+text = Table(
+    "text",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+in_force = Table(
+    "in_force",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("kind", String(32), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("sha256", String(64), ForeignKey("text.sha256"), nullable=False),
+    Column("valid_from", Instant, nullable=False),
+    Column("valid_to", Instant),
+    Column("recorded_at", Instant, nullable=False),
+    Index("ix_in_force_name", "kind", "name", "valid_to"),
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", String(255), primary_key=True),
+    Column("dataset", String(255), nullable=False),
+    Column("window_start", Instant, nullable=False),
+    Column("window_end", Instant, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("replaced_by", String(255)),
+    Column("landed", Text),
+    Column("base", Text),
+    Column("stored", Text),
+    Column("judged", Text),
+    Column("error", Text),
+    Column("recorded_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("dataset", "window_start", "revision"),
+    Index("ix_batch_dataset_status", "dataset", "status"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("run", String(64), nullable=False, index=True),
+    Column("stage", String(16), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("purpose", String(255), nullable=False),
+    Column("batch", String(255)),
+    Column("output", String(255), nullable=False),
+    Column("output_snapshot", _BIG),
+    Column("outcome", String(32), nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("edge_set", String(64)),
+    Column("recorded_at", Instant, nullable=False),
+    Index("ix_run_output", "output", "stage"),
+)
+
+run_input = Table(
+    "run_input",
+    metadata,
+    Column("run_row", _BIG, ForeignKey("run.id"), primary_key=True),
+    Column("input", String(512), primary_key=True),
+    Column("snapshot", _BIG),
+)
+
+edge_set = Table(
+    "edge_set",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("output", String(255), nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+edge = Table(
+    "edge",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("edge_set", String(64), ForeignKey("edge_set.id"), nullable=False, index=True),
+    Column("input", String(255), nullable=False),
+    Column("input_column", String(255), nullable=False),
+    Column("output_column", String(255), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("subtype", String(16), nullable=False),
+    Column("masking", Boolean, nullable=False),
+    Index("ix_edge_input", "input", "input_column"),
+)
+
+pin = Table(
+    "pin",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("model", String(255), nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("pin", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    UniqueConstraint("model", "run"),
+)
+
+build = Table(
+    "build",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("model", String(255), nullable=False, index=True),
+    Column("run", String(64), nullable=False),
+    Column("pin", String(64), ForeignKey("pin.id"), nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("snapshot", _BIG),
+    Column("built", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    UniqueConstraint("model", "run"),
+)
+
+finding = Table(
+    "finding",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("model", String(255), nullable=False),
+    Column("check_name", String(255), nullable=False),
+    Column("pin", String(64), nullable=False),
+    Column("token", LargeBinary),
+    Column("left_batch", String(255)),
+    Column("left_row", _BIG),
+    Column("right_batch", String(255)),
+    Column("right_row", _BIG),
+    Column("recorded_at", Instant, nullable=False),
+    Index("ix_finding_model", "model", "check_name", "pin"),
+)
+
+validation = Table(
+    "validation",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("subject", String(255), nullable=False),
+    Column("batch", String(255)),
+    Column("run", String(64), nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("rules_hash", String(64), nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Index("ix_validation_subject", "subject", "recorded_at"),
+)
+
+release = Table(
+    "release",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("release", String(64), ForeignKey("release.id"), nullable=False, index=True),
+    Column("subject", String(255), nullable=False),
+    Column("decision", String(16), nullable=False),
+    Column("public_key", String(64), nullable=False),
+    Column("signature", String(128), nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+grant = Table(
+    "grant",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("subject", String(255), nullable=False),
+    Column("purpose", String(255), nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("keys", Text, nullable=False),
+    Column("digest_budget", _BIG, nullable=False),
+    Column("decision_hash", String(64), nullable=False),
+    Column("issued_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)
+
+ledger_entry = Table(
+    "ledger_entry",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("writer", String(64), nullable=False),
+    Column("counter", _BIG, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("leaf_hash", LargeBinary(32), nullable=False),
+    Column("position", _BIG, unique=True),
+    Column("recorded_at", Instant, nullable=False),
+    UniqueConstraint("writer", "counter"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("event", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("delivered_at", Instant),
+)
