@@ -1,7 +1,7 @@
 """Column edges: what an output column was made from. Stored once per edge set; runs point at the set.
 
-Kinds and subtypes are OpenLineage's columnLineage facet 1-2-0: DIRECT (IDENTITY, TRANSFORMATION, AGGREGATION), INDIRECT (JOIN, GROUP_BY,
-FILTER, SORT, WINDOW, CONDITIONAL).
+Kinds and subtypes are OpenLineage's columnLineage facet 1-2-0: DIRECT (IDENTITY, TRANSFORMATION, AGGREGATION),
+INDIRECT (JOIN, GROUP_BY, FILTER, SORT, WINDOW, CONDITIONAL).
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["DIRECT", "INDIRECT"]
-Subtype = Literal["IDENTITY", "TRANSFORMATION", "AGGREGATION", "JOIN", "GROUP_BY", "FILTER", "SORT", "WINDOW", "CONDITIONAL"]
+Subtype = Literal[
+    "IDENTITY", "TRANSFORMATION", "AGGREGATION", "JOIN", "GROUP_BY", "FILTER", "SORT", "WINDOW", "CONDITIONAL"
+]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Edge:
-    """`output_column` of the set's output depends on `input`.`input_column`. An INDIRECT edge on the whole output has output_column '*'."""
+    """`output_column` of the set's output depends on `input`.`input_column`. An INDIRECT edge on the whole output has
+    output_column '*'."""
 
     input: str
     input_column: str
@@ -28,7 +31,8 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class EdgeSet:
-    """All edges of one output as made by one text. `complete` False means: somebody must declare before it may be published."""
+    """All edges of one output as made by one text. `complete` False means: somebody must declare before it may be
+    published."""
 
     output: str
     stage: str
