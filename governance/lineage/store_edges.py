@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from governance.catalog.types import Dataset, Field
+from governance.catalog.types import DatabaseSource, Dataset, Field
 from governance.lineage.edges import Edge, EdgeSet
 
 LANDED_PREFIX = "landed:"
@@ -20,9 +20,8 @@ def source_name(dataset: Dataset) -> str:
     match dataset.source:
         case None:
             return f"{dataset.system}:{dataset.short}"
-        case source if source.kind == "database":
-            return f"{dataset.system}:{source.schema}.{source.table}" if source.schema else
-            f"{dataset.system}:{source.table}"
+        case DatabaseSource(schema=schema, table=table):
+            return f"{dataset.system}:{schema}.{table}" if schema else f"{dataset.system}:{table}"
         case source:
             place = source.location.partition("?")[0].rstrip("/").rpartition("/")[2]
             return f"{dataset.system}:{place or dataset.short}"
