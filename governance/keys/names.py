@@ -31,7 +31,8 @@ class KeyName:
 
 @dataclass(frozen=True, slots=True, order=True)
 class DigestKeyName:
-    """A key that makes tokens: of an identifier domain inside the lake, of a purpose for a consumer, or row digests of a table.
+    """A key that makes tokens: of an identifier domain inside the lake, of a purpose for a consumer, or row digests of
+    a table.
 
     >>> str(DigestKeyName("domain", "person"))
     'digest:domain/person/1'
@@ -62,10 +63,14 @@ class Grant:
 
 
 class KeyStore(Protocol):
-    """The one seam to key custody. It never gives out a master key. Unknown key, expired or revoked grant: raises Refused."""
+    """The one seam to key custody. It never gives out a master key. Unknown key, expired or revoked grant: raises
+    Refused.
+    """
 
     def wrap(self, key: KeyName, data_key: bytes) -> str:
-        """`data_key` wrapped under `key` (base64 text). Needs no grant: writing needs no right to read. Makes the key when it is new."""
+        """`data_key` wrapped under `key` (base64 text). Needs no grant: writing needs no right to read. Makes the key
+        when it is new.
+        """
         ...
 
     def unwrap(self, key: KeyName, wrapped: str, grant_id: str) -> bytes:
@@ -73,5 +78,7 @@ class KeyStore(Protocol):
         ...
 
     def digest(self, key: DigestKeyName, blocks: bytes, grant_id: str) -> bytes:
-        """AES-256-ECB of `blocks` (a multiple of 16 bytes; each block a truncated SHA-256), when the grant names `key` and its budget lasts."""
+        """AES-256-ECB of `blocks` (a multiple of 16 bytes; each block a truncated SHA-256), when the grant names `key`
+        and its budget lasts.
+        """
         ...

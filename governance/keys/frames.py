@@ -1,0 +1,173 @@
+"""Authenticated frames: how landed originals lie on disk. A stream of any size, encrypted whole, readable from any
+place.
+
+    magic "GOVFRM01" | frame 0 | frame 1 | ...      frame = AES-256-GCM of at most 1 MiB of text, 16 bytes longer
+
+Each file has a data key of its own, so the nonce is the frame's number. Number and last-frame flag are associated data:
+a frame that is changed, moved, dropped or cut off does not open. Only the last frame is shorter; an empty file is one
+empty last frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from governance.errors import Damaged, StorageError
+from governance.keys.names import KeyName, KeyStore
+
+FRAME_BYTES = 1 << 20
+_MAGIC = b"GOVFRM01"
+_TAG_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """`sha256` and `size_bytes` of the plaintext; `wrapped_key` goes into the manifest."""
+
+    sha256: str
+    size_bytes: int
+    wrapped_key: str
+
+
+def encrypt(source: BinaryIO, target: BinaryIO, *, keystore: KeyStore, key: KeyName) -> FrameResult:
+    """Everything that `source` still has, written to `target` in frames. The caller makes `target` durable."""
+    data_key = os.urandom(32)
+    wrapped = keystore.wrap(key, data_key)
+    cipher, digest, size = AESGCM(data_key), hashlib.sha256(), 0
+    target.write(_MAGIC)
+    here, number = _full(source), 0
+    while True:
+        following = _full(source) if len(here) == FRAME_BYTES else b""
+        last = not following
+        digest.update(here)
+        size += len(here)
+        target.write(cipher.encrypt(_nonce(number), here, _associated(number, last)))
+        if last:
+            return FrameResult(digest.hexdigest(), size, wrapped)
+        here, number = following, number + 1
+
+
+def open_decrypted(path: Path, wrapped_key: str, *, keystore: KeyStore, key: KeyName, grant_id: str) -> BinaryIO:
+    """The plaintext as a readable, seekable binary stream; frames are decrypted on demand, one is kept.
+
+    Raises Refused without a right on `key`, Damaged when the file was changed or cut, StorageError when it cannot be
+    opened.
+    """
+    data_key = keystore.unwrap(key, wrapped_key, grant_id)
+    return io.BufferedReader(FrameReader(path, data_key), buffer_size=FRAME_BYTES)
+
+
+class FrameReader(io.RawIOBase):
+    """A decrypted file; `frames()` gives its text frame by frame. The last frame is authenticated at once, and with it
+    the size.
+    """
+
+    def __init__(self, path: Path, data_key: bytes) -> None:
+        super().__init__()
+        self._path = path
+        self._cipher = AESGCM(data_key)
+        self._position = 0
+        self._held: tuple[int, bytes] = (-1, b"")
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise StorageError(f"cannot be opened: {error.strerror}", where=path.name) from None
+        try:
+            body_bytes = os.fstat(self._file.fileno()).st_size - len(_MAGIC)
+            if self._file.read(len(_MAGIC)) != _MAGIC or body_bytes < _TAG_BYTES:
+                raise Damaged("not a whole file of frames", where=path.name)
+            self._count = -(-body_bytes // (FRAME_BYTES + _TAG_BYTES))
+            last = self.frame(self._count - 1)
+        except BaseException:
+            self._file.close()
+            raise
+        self.size_bytes = (self._count - 1) * FRAME_BYTES + len(last)
+
+    def frame(self, number: int) -> bytes:
+        """The text of one frame, counted from 0. Damaged when it does not open."""
+        held, text = self._held
+        if held == number:
+            return text
+        self._file.seek(len(_MAGIC) + number * (FRAME_BYTES + _TAG_BYTES))
+        sealed = self._file.read(FRAME_BYTES + _TAG_BYTES)
+        try:
+            text = self._cipher.decrypt(_nonce(number), sealed, _associated(number, number == self._count - 1))
+        except (InvalidTag, ValueError):
+            raise Damaged(f"frame {number} does not open: changed, moved or cut off", where=self._path.name) from None
+        self._held = (number, text)
+        return text
+
+    def frames(self) -> Iterator[bytes]:
+        """All frames in order."""
+        return map(self.frame, range(self._count))
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size_bytes}[whence]
+        if start + offset < 0:
+            raise ValueError("negative position")
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        text = self._from_here()[: len(view)]
+        view[: len(text)] = text
+        self._position += len(text)
+        return len(text)
+
+    def readall(self) -> bytes:
+        parts = []
+        while part := self._from_here():
+            parts.append(bytes(part))
+            self._position += len(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        self._held = (-1, b"")
+        self._file.close()
+        super().close()
+
+    def _from_here(self) -> memoryview:
+        """What is left of the frame at the present position; empty at the end."""
+        if self._position >= self.size_bytes:
+            return memoryview(b"")
+        number, offset = divmod(self._position, FRAME_BYTES)
+        return memoryview(self.frame(number))[offset:]
+
+
+def _full(source: BinaryIO) -> bytes:
+    """One frame's text: less than FRAME_BYTES only at the end of `source`."""
+    text = source.read(FRAME_BYTES)
+    if len(text) in (0, FRAME_BYTES):
+        return text
+    parts, size = [text], len(text)
+    while size < FRAME_BYTES and (more := source.read(FRAME_BYTES - size)):
+        parts.append(more)
+        size += len(more)
+    return b"".join(parts)
+
+
+def _nonce(number: int) -> bytes:
+    return number.to_bytes(12, "big")
+
+
+def _associated(number: int, last: bool) -> bytes:
+    return _MAGIC + number.to_bytes(8, "big") + (b"\x01" if last else b"\x00")

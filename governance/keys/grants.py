@@ -1,0 +1,139 @@
+"""Grants: issued and revoked in the caller's unit of work with their ledger entry, asked before every use of a key.
+
+A right on a column opens its table's footer too (PyArrow unwraps the footer's key first, and it opens nothing by
+itself), so `issue` adds the footer keys by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, select, update
+
+from governance.errors import Refused
+from governance.keys.names import DigestKeyName, Grant, KeyName
+from governance.ledger.entry import Json, append
+from governance.state.database import Database
+from governance.state.tables import grant as grant_table
+from governance.state.values import Actor
+
+FOOTER = "footer"
+_NO_TABLE_GROUPS = frozenset({FOOTER, "landed"})
+
+
+def issue(
+    tx: Connection,
+    *,
+    actor: Actor,
+    keys: Iterable[KeyName],
+    digest_keys: Iterable[DigestKeyName] = (),
+    digest_budget: int = 0,
+    decision_hash: str = "",
+    seconds: int = 3600,
+    database: Database,
+) -> Grant:
+    """A new grant for `actor`, with its ledger entry, both in `tx`: usable once `tx` is committed."""
+    at = database.clock()
+    names = frozenset(map(str, _with_footers(keys))) | frozenset(map(str, digest_keys))
+    made = Grant(
+        id=secrets.token_hex(16),
+        subject=actor.subject,
+        purpose=actor.purpose,
+        run=actor.run,
+        keys=names,
+        digest_budget=digest_budget,
+        expires_at=at + timedelta(seconds=seconds),
+    )
+    tx.execute(
+        insert(grant_table).values(
+            id=made.id,
+            subject=made.subject,
+            purpose=made.purpose,
+            run=made.run,
+            keys=json.dumps(sorted(names)),
+            digest_budget=digest_budget,
+            decision_hash=decision_hash,
+            issued_at=at,
+            expires_at=made.expires_at,
+        )
+    )
+    facts: dict[str, Json] = {
+        "grant": made.id,
+        "keys": sorted(names),
+        "digest_budget": digest_budget,
+        "decision_hash": decision_hash,
+        "expires_at": made.expires_at.isoformat(timespec="microseconds"),
+    }
+    append(tx, "grant", facts, actor=actor, writer=database.writer, at=at)
+    return made
+
+
+def revoke(tx: Connection, grant_id: str, *, actor: Actor, database: Database) -> None:
+    """End a grant now, with its ledger entry. Revoking it again changes nothing; an unknown grant raises Refused."""
+    at = database.clock()
+    ended = tx.execute(
+        update(grant_table)
+        .where(grant_table.c.id == grant_id, grant_table.c.revoked_at.is_(None))
+        .values(revoked_at=at)
+    )
+    if ended.rowcount == 0:
+        if find(tx, grant_id) is None:
+            raise Refused(f"no grant {grant_id}", where="keystore")
+        return
+    append(tx, "grant_revoked", {"grant": grant_id}, actor=actor, writer=database.writer, at=at)
+
+
+def find(connection: Connection, grant_id: str) -> Grant | None:
+    """The grant as it was issued, with what is left of its budget; None when there is none. Says nothing about whether
+    it holds now.
+    """
+    row = connection.execute(select(grant_table).where(grant_table.c.id == grant_id)).one_or_none()
+    if row is None:
+        return None
+    return Grant(
+        id=row.id,
+        subject=row.subject,
+        purpose=row.purpose,
+        run=row.run,
+        keys=frozenset(json.loads(row.keys)),
+        digest_budget=row.digest_budget,
+        expires_at=row.expires_at,
+    )
+
+
+def require(connection: Connection, grant_id: str, names: Sequence[str], *, at: datetime) -> Grant:
+    """The grant, when it holds at `at` and names every key of `names`; else Refused, naming the first key that is not
+    open.
+    """
+    held = find(connection, grant_id)
+    revoked = connection.execute(select(grant_table.c.revoked_at).where(grant_table.c.id == grant_id)).scalar()
+    holds = held is not None and revoked is None and held.expires_at > at
+    for name in names:
+        if held is None or not holds or name not in held.keys:
+            raise Refused(f"key {name} cannot be used under grant {grant_id}", where="keystore")
+    if held is None or not holds:
+        raise Refused(f"grant {grant_id} does not hold", where="keystore")
+    return held
+
+
+def spend(tx: Connection, grant_id: str, name: str, values: int, *, at: datetime) -> None:
+    """Take `values` from the grant's digest budget inside `tx`; Refused when it does not hold or the budget does not
+    last.
+    """
+    require(tx, grant_id, [name], at=at)
+    spent = tx.execute(
+        update(grant_table)
+        .where(grant_table.c.id == grant_id, grant_table.c.digest_budget >= values, grant_table.c.revoked_at.is_(None))
+        .values(digest_budget=grant_table.c.digest_budget - values)
+    )
+    if spent.rowcount != 1:
+        raise Refused(f"key {name} cannot be used under grant {grant_id}: its digest budget is spent", where="keystore")
+
+
+def _with_footers(keys: Iterable[KeyName]) -> set[KeyName]:
+    given = set(keys)
+    footers = {KeyName(k.owner, k.table, FOOTER, k.epoch) for k in given if k.group not in _NO_TABLE_GROUPS}
+    return given | footers
