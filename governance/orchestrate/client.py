@@ -1,0 +1,88 @@
+"""What we ask of Airflow's REST API: health, runs, and answers to approvals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from governance.errors import GovernanceError
+
+
+class Airflow:
+    """A client of one Airflow; `login` before anything but `healthy`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url, timeout=60)
+
+    def healthy(self) -> bool:
+        """Whether API server, scheduler and DAG processor all say that they are well."""
+        try:
+            answer = self._http.get("/api/v2/monitor/health", timeout=5)
+        except httpx.HTTPError:
+            return False
+        if answer.status_code != 200:
+            return False
+        health = answer.json()
+        return all((health.get(part) or {}).get("status") == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+
+    def login(self, user: str, password: str) -> None:
+        answer = self._call("POST", "/auth/token", json={"username": user, "password": password})
+        self._http.headers["Authorization"] = f"Bearer {answer['access_token']}"
+
+    def dags(self) -> set[str]:
+        """Ids of the DAGs that the DAG processor has read."""
+        return {dag["dag_id"] for dag in self._call("GET", "/api/v2/dags", params={"limit": 1000})["dags"]}
+
+    def import_errors(self) -> list[str]:
+        answer = self._call("GET", "/api/v2/importErrors")
+        return [f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in answer["import_errors"]]
+
+    def trigger(self, dag_id: str, run_id: str, start: datetime, end: datetime) -> None:
+        """Start a run for a data interval."""
+        body = {
+            "dag_run_id": run_id,
+            "logical_date": start.isoformat(),
+            "data_interval_start": start.isoformat(),
+            "data_interval_end": end.isoformat(),
+        }
+        self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params={"limit": 100})
+        return list(answer["dag_runs"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 1000})
+        return list(answer["task_instances"])
+
+    def open_approvals(self, dag_id: str) -> Iterable[dict[str, Any]]:
+        """Approvals that nobody has answered yet."""
+        answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/~/hitlDetails", params={"response_received": False})
+        return list(answer["hitl_details"])
+
+    def approve(self, dag_id: str, run_id: str, task_id: str, signature: str) -> None:
+        """Answer an approval with the steward's signature over the release hash."""
+        self._call(
+            "PATCH",
+            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails",
+            json={"chosen_options": ["Approve"], "params_input": {"signature": signature}},
+        )
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        answer = self._call(
+            "GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        )
+        return answer["value"]
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise GovernanceError(f"Airflow does not answer: {type(error).__name__}", where=path) from None
+        if answer.status_code >= 400:
+            raise GovernanceError(f"Airflow answered {answer.status_code}: {answer.text[:300]}", where=path)
+        return answer.json()

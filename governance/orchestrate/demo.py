@@ -1,0 +1,187 @@
+"""`make demo`: the demo city through all five stages under Airflow's own scheduler, two months, ending in a short screen.
+
+Everything is written to `build/demo`, a home of its own that is made anew on each call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from governance.config import Settings, load_settings
+from governance.errors import GovernanceError
+from governance.orchestrate.client import Airflow
+from governance.orchestrate.environment import password
+from governance.orchestrate.serve import airflow
+
+ROOT = Path(__file__).parents[2]
+MONTHS = ("2026-01", "2026-02")
+DECLARED = ("catalog", "expectations", "dags", "gov.toml")
+RUN_SECONDS = 240
+PUBLISH = "publish"
+
+
+@dataclass(slots=True)
+class Progress:
+    """Prints what happens with the seconds since the start."""
+
+    started: float = field(default_factory=time.monotonic)
+
+    def __call__(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.started:5.0f} s] {text}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="make demo", description="The demo city through all five stages under Airflow.")
+    parser.add_argument("--to", type=Path, default=ROOT / "build" / "demo", help="home that the demo makes")
+    parser.add_argument("--people", type=int, default=6000)
+    parser.add_argument("--seed", type=int, default=20260101)
+    options = parser.parse_args(arguments)
+    try:
+        run(options.to, people=options.people, seed=options.seed)
+    except GovernanceError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def run(folder: Path, *, people: int, seed: int) -> None:
+    """Make the home in `folder`, run both months under Airflow and print the closing screen."""
+    say = Progress()
+    settings = make_home(folder)
+    _check(settings)
+    say(f"a home in {folder}: catalogue checked, index written")
+    _generate(settings, MONTHS[0], people, seed)
+    say(f"demo city of {people:,} people generated: five departments, month {MONTHS[0]}")
+    with airflow(settings) as served:
+        say(f"Airflow is up at {served.url}")
+        client = Airflow(served.url)
+        client.login("steward", password(settings, "steward"))
+        departments = _departments(client, settings)
+        for number, month in enumerate(MONTHS):
+            if number:
+                _generate(settings, month, people, seed)
+                say(f"month {month} generated: people have moved, firms have closed")
+            _month(client, settings, departments, month, number + 1, say)
+    from governance.demo.screen import closing_screen
+
+    print(closing_screen(settings), flush=True)
+    say("done")
+
+
+def make_home(folder: Path) -> Settings:
+    """A fresh home with the repository's declarations and DAG files."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for name in DECLARED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return load_settings(folder)
+
+
+def _check(settings: Settings) -> None:
+    from governance.pipeline.check import check
+
+    check(settings)
+
+
+def _generate(settings: Settings, month: str, people: int, seed: int) -> None:
+    from governance.demo.city import generate
+
+    generate(settings.home / "sources", seed=seed, people=people, month=month)
+
+
+def _departments(client: Airflow, settings: Settings) -> list[str]:
+    """The department DAGs, once the DAG processor has read all of them."""
+    from governance.orchestrate.index import read_index
+
+    expected = set(read_index(settings.index)["departments"])
+    curated = set(read_index(settings.index)["curated"])
+    deadline = time.monotonic() + RUN_SECONDS
+    while not {*expected, *curated, PUBLISH} <= client.dags():
+        errors = client.import_errors()
+        if errors:
+            raise GovernanceError("a DAG file does not import", where=errors[0])
+        if time.monotonic() > deadline:
+            raise GovernanceError("Airflow has not read the DAG files in time")
+        time.sleep(0.5)
+    return sorted(expected)
+
+
+def _month(client: Airflow, settings: Settings, departments: list[str], month: str, count: int, say: Progress) -> None:
+    """Run one month: every department, then what the assets trigger, then the steward's approval."""
+    start, end = _interval(month)
+    run_id = f"demo-{month}"
+    for department in departments:
+        client.trigger(department, run_id, start, end)
+    say(f"month {month}: {len(departments)} department DAGs started")
+    seen: set[str] = set()
+    deadline = time.monotonic() + RUN_SECONDS
+    while True:
+        _tell(client, [*departments], run_id, seen, say)
+        published = [r for r in client.runs(PUBLISH) if r["state"] == "success"]
+        if len(published) >= count:
+            say(f"month {month}: published")
+            return
+        for approval in client.open_approvals(PUBLISH):
+            _answer(client, settings, approval, say)
+        _stop_if_broken(client, departments, run_id, deadline)
+        time.sleep(0.5)
+
+
+def _tell(client: Airflow, dags: list[str], run_id: str, seen: set[str], say: Progress) -> None:
+    for dag in dags:
+        states = {r["dag_run_id"]: r["state"] for r in client.runs(dag)}
+        state = states.get(run_id)
+        if state in ("success", "failed") and dag not in seen:
+            seen.add(dag)
+            say(f"{dag}: collected, stored, managed" if state == "success" else f"{dag}: {state}")
+
+
+def _answer(client: Airflow, settings: Settings, approval: dict[str, object], say: Progress) -> None:
+    """The steward signs the hash of the proposed release with the demo key, and answers through Airflow's API."""
+    from governance.demo.steward import sign
+
+    instance = approval["task_instance"]
+    assert isinstance(instance, dict)
+    run_id, task_id = str(instance["dag_run_id"]), str(instance["task_id"])
+    release = str(client.xcom(PUBLISH, run_id, "propose"))
+    client.approve(PUBLISH, run_id, task_id, sign(settings, release))
+    say(f"steward signed release {release[:12]}… and approved it")
+
+
+def _stop_if_broken(client: Airflow, departments: list[str], run_id: str, deadline: float) -> None:
+    if time.monotonic() < deadline:
+        return
+    stuck = []
+    for dag in sorted(client.dags()):
+        for dag_run in client.runs(dag):
+            for task in client.tasks(dag, dag_run["dag_run_id"]):
+                if task["state"] not in ("success", "skipped"):
+                    stuck.append(f"{dag}.{task['task_id']}[{task['map_index']}]: {task['state']}")
+    raise GovernanceError("the month has not been published in time", where="; ".join(stuck[:10]) or "no task is stuck")
+
+
+def _interval(month: str) -> tuple[datetime, datetime]:
+    """Half-open UTC interval of a month.
+
+    >>> _interval("2026-12")[1].isoformat()
+    '2027-01-01T00:00:00+00:00'
+    """
+    year, number = (int(part) for part in month.split("-"))
+    start = datetime(year, number, 1, tzinfo=UTC)
+    end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+    return start, end
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The bodies of the tasks. They pass batch ids and release ids only, and tell Airflow "try again" from "fail now".
+
+Nothing here imports an engine until a task runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from governance.errors import GovernanceError
+
+if TYPE_CHECKING:
+    from governance.pipeline.context import Context
+    from governance.pipeline.steps import Step
+    from governance.state.values import Window
+
+log = logging.getLogger("governance")
+
+
+def ingest(stage: str, home: str, department: str, system: str, run: str, interval: Mapping[str, Any]) -> list[str]:
+    """One ingest stage over the datasets of a system; returns the ids of the batches it took a step further."""
+    from governance.pipeline import ingest as pipeline
+
+    context = open_home(home)
+    names = [d.name for d in context.catalogue.datasets.values() if (d.department, d.system) == (department, system)]
+    match stage:
+        case "collect":
+            steps = pipeline.collect_datasets(context, names, window_of(interval), run, report=log_step)
+        case "store":
+            steps = pipeline.store_datasets(context, names, run, report=log_step)
+        case "manage":
+            steps = pipeline.manage_datasets(context, names, run, report=log_step)
+        case _:
+            raise ValueError(stage)
+    return settle(steps)
+
+
+def build(home: str, model: str, run: str) -> list[str]:
+    """Build one curated table and run its checks; returns its snapshot id as text."""
+    from governance.pipeline import curate
+
+    return settle(curate.build_models(open_home(home), run, only=[model], report=log_step))
+
+
+def settle(steps: Iterable[Step]) -> list[str]:
+    """The batch ids of what went well, or the exception that tells Airflow whether trying again can help.
+
+    A task fails after it has done what it could for the neighbours. `stopped` and "waiting for its target" fail now: a steward or another
+    dataset must act first.
+    """
+    taken = list(steps)
+    bad = [s for s in taken if s.outcome in ("failed", "stopped", "waiting")]
+    if not bad:
+        return [s.batch for s in taken]
+    message = "\n".join(f"{s.stage} {s.subject}: {s.outcome}: {s.message}" for s in bad)
+    if any(s.retry and s.outcome == "failed" for s in bad):
+        raise AirflowException(message)
+    raise AirflowFailException(message)
+
+
+def window_of(interval: Mapping[str, Any]) -> Window:
+    """The run's data interval; of a run without one, the instant it was due, as both ends."""
+    from governance.state.values import Window
+
+    start, end = interval.get("data_interval_start"), interval.get("data_interval_end")
+    if start is None or end is None:
+        instant = interval["dag_run"].run_after
+        start = end = instant
+    return Window(_utc(start), _utc(end))
+
+
+@functools.cache
+def open_home(home: str) -> Context:
+    """The home, opened once in a task's process."""
+    from governance.config import load_settings
+    from governance.pipeline.context import open_context
+
+    return open_context(load_settings(Path(home)))
+
+
+def log_step(step: Step) -> None:
+    log.info("%s", step)
+
+
+def fail_now(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A task body whose governance errors become Airflow's "fail now" unless they say that trying again can help."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except GovernanceError as error:
+            if error.retry:
+                raise AirflowException(str(error)) from None
+            raise AirflowFailException(str(error)) from None
+
+    return wrapped
+
+
+def _utc(instant: datetime) -> datetime:
+    return datetime.fromtimestamp(instant.timestamp(), UTC)

@@ -1,0 +1,172 @@
+"""collect, store and manage over the datasets of a system, one failing dataset never stopping the others.
+
+Between store and manage a dataset is under one lease, so that its batches go through in window order. Every function can be killed at
+any instruction and called again with the same arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from graphlib import TopologicalSorter
+
+from sqlalchemy import select
+
+from governance.catalog.rules import RowRules
+from governance.catalog.types import Dataset
+from governance.collect import collect
+from governance.errors import Conflict
+from governance.manage import compile_rules, judge
+from governance.pipeline.context import Context
+from governance.pipeline.steps import Done, Report, Step, StepOutcome, attempt, silent
+from governance.state import batches, tables
+from governance.state.values import Actor, Judged, Outcome, Window
+from governance.store import store
+
+LEASE_SECONDS = 3600
+_OUTCOMES: dict[Outcome, StepOutcome] = {"go": "done", "go_with_warnings": "warned", "stop": "stopped"}
+
+
+def actor_of(stage: str, department: str, run: str) -> Actor:
+    """The pipeline's own actor for a stage of a department (DESIGN section 3, "Actor")."""
+    return Actor(f"service:{stage}@{department}", f"pipeline.{stage}", run)
+
+
+def collect_datasets(
+    context: Context, names: Sequence[str], window: Window, run: str, *, again: bool = False, report: Report = silent
+) -> tuple[Step, ...]:
+    """Land one batch of each dataset for `window`; a batch that is already landed is found again, not read again."""
+
+    def one(dataset: Dataset, actor: Actor) -> Done:
+        landed = collect(
+            dataset,
+            window,
+            settings=context.settings,
+            database=context.database,
+            keystore=context.keystore,
+            actor=actor,
+            again=again,
+        )
+        return Done(landed.batch)
+
+    steps = []
+    for dataset in _named(context, names):
+        actor = actor_of("collect", dataset.department, run)
+        work = partial(one, dataset, actor)
+        steps.append(attempt("collect", dataset.name, work, actor=actor, database=context.database, report=report))
+    return tuple(steps)
+
+
+def store_datasets(context: Context, names: Sequence[str], run: str, *, report: Report = silent) -> tuple[Step, ...]:
+    """Parse, type, judge and split every landed batch of these datasets, in window order, targets of references first."""
+    steps = []
+    for dataset in _named(context, names):
+        for batch in _waiting(context, dataset, "store"):
+            actor = actor_of("store", dataset.department, run)
+            work = partial(_store_one, context, dataset, batch, actor)
+            step = attempt("store", dataset.name, work, actor=actor, database=context.database, report=report)
+            steps.append(step)
+            if step.outcome not in ("done", "warned"):
+                break
+    return tuple(steps)
+
+
+def manage_datasets(context: Context, names: Sequence[str], run: str, *, report: Report = silent) -> tuple[Step, ...]:
+    """Judge every stored batch of these datasets; then store and judge those that waited for a target that is now there."""
+    steps = list(_manage_stored(context, names, run, report))
+    while True:
+        stored = [s for s in store_datasets(context, names, run, report=report) if s.outcome != "waiting"]
+        judged = _manage_stored(context, names, run, report) if stored else ()
+        steps += [*stored, *judged]
+        if not any(s.outcome in ("done", "warned") for s in judged):
+            return tuple(steps)
+
+
+def rules_of(context: Context, dataset: Dataset) -> RowRules:
+    """The compiled rules of a dataset or curated table."""
+    return compile_rules(dataset, context.catalogue.suites.get(dataset.name), context.catalogue.code_sets)
+
+
+def let_in(context: Context, department: str, run: str) -> dict[str, int]:
+    """dataset -> snapshot of what `run` let in of this department: what its readers should hear of."""
+    query = (
+        select(tables.run.c.output, tables.run.c.output_snapshot)
+        .where(tables.run.c.run == run, tables.run.c.stage == "manage", tables.run.c.output_snapshot.is_not(None))
+        .order_by(tables.run.c.id)
+    )
+    with context.database.read() as connection:
+        rows = connection.execute(query).all()
+    return {row.output: row.output_snapshot for row in rows if row.output.partition(".")[0] == department}
+
+
+def _store_one(context: Context, dataset: Dataset, batch: str, actor: Actor) -> Done:
+    batches.acquire_lease(context.database, dataset.name, _holder(batch), LEASE_SECONDS)
+    try:
+        stored = store(
+            batch,
+            dataset,
+            rules_of(context, dataset),
+            context.catalogue.code_sets,
+            settings=context.settings,
+            lake=context.lake,
+            database=context.database,
+            keystore=context.keystore,
+            actor=actor,
+        )
+    except BaseException:
+        batches.release_lease(context.database, dataset.name, _holder(batch))
+        raise
+    return Done(batch, rows=stored.parsed)
+
+
+def _manage_stored(context: Context, names: Sequence[str], run: str, report: Report) -> tuple[Step, ...]:
+    steps = []
+    for dataset in _named(context, names):
+        for batch in _waiting(context, dataset, "manage"):
+            actor = actor_of("manage", dataset.department, run)
+            work = partial(_manage_one, context, dataset, batch, actor, actor_of("store", dataset.department, run))
+            steps.append(attempt("manage", dataset.name, work, actor=actor, database=context.database, report=report))
+    return tuple(steps)
+
+
+def _manage_one(context: Context, dataset: Dataset, batch: str, actor: Actor, storing: Actor) -> Done:
+    rules = rules_of(context, dataset)
+    for _ in range(3):
+        try:
+            judged = judge(batch, dataset, rules, lake=context.lake, database=context.database, actor=actor)
+            break
+        except Conflict:
+            _store_one(context, dataset, batch, storing)
+    else:
+        raise Conflict("another batch of the dataset came first three times", where=batch, do="run the task again")
+    batches.release_lease(context.database, dataset.name, _holder(batch))
+    return Done(batch, _OUTCOMES[judged.outcome], judged.counts.passed, _said(judged))
+
+
+def _said(judged: Judged) -> str:
+    if judged.outcome == "go" and not judged.counts.quarantined:
+        return ""
+    return f"{judged.counts.quarantined:,} quarantined" + (
+        f"; {judged.outcome}: {', '.join(judged.reasons)}" if judged.reasons else ""
+    )
+
+
+def _named(context: Context, names: Sequence[str]) -> list[Dataset]:
+    """The datasets in an order in which targets of references come before those who refer to them."""
+    chosen = {name: context.catalogue.datasets[name] for name in names}
+    order: TopologicalSorter[str] = TopologicalSorter()
+    for name, dataset in sorted(chosen.items()):
+        targets = {f.references.dataset for f in dataset.fields if f.references}
+        order.add(name, *sorted(t for t in targets if t in chosen and t != name))
+    return [chosen[name] for name in order.static_order()]
+
+
+def _waiting(context: Context, dataset: Dataset, stage: str) -> tuple[str, ...]:
+    with context.database.read() as connection:
+        return tuple(batches.ready(connection, stage, [dataset.name]))
+
+
+def _holder(batch: str) -> str:
+    return hashlib.sha256(batch.encode("utf-8")).hexdigest()
+

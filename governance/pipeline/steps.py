@@ -1,0 +1,102 @@
+"""What one stage did with one dataset or model, and how a loop over many goes on when one of them fails."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from governance.errors import GovernanceError, NotReady, Refused
+from governance.ledger.entry import append
+from governance.state.database import Database
+from governance.state.values import Actor
+
+log = logging.getLogger("governance")
+
+StepOutcome = Literal["done", "warned", "stopped", "waiting", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One dataset's (or model's) way through one stage. `message` is empty when all went well; it never holds a cell value."""
+
+    stage: str
+    subject: str
+    batch: str
+    outcome: StepOutcome
+    seconds: float
+    message: str = ""
+    retry: bool = False
+    rows: int | None = None
+
+    def __str__(self) -> str:
+        rows = f" {self.rows:,} rows" if self.rows is not None else ""
+        text = f"{self.stage:8} {self.subject}: {self.outcome}{rows} in {self.seconds:.1f} s"
+        return f"{text} - {self.message}" if self.message else text
+
+
+Report = Callable[[Step], None]
+
+
+def silent(_step: Step) -> None:
+    """A report that nobody reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a stage's work returns to `attempt`."""
+
+    batch: str
+    outcome: StepOutcome = "done"
+    rows: int | None = None
+    message: str = ""
+
+
+def attempt(stage: str, subject: str, work: Callable[[], Done], *, actor: Actor, database: Database, report: Report) -> Step:
+    """Run one piece of work; an error becomes a step (and a ledger entry), so that the neighbours go on.
+
+    Errors that are not ours are programming errors or the operating system's: they become `failed` with the class name alone, since
+    an engine's message may quote a value.
+    """
+    started = time.monotonic()
+    try:
+        done = work()
+        step = Step(stage, subject, done.batch, done.outcome, time.monotonic() - started, done.message, rows=done.rows)
+    except NotReady as error:
+        step = Step(stage, subject, "", "waiting", time.monotonic() - started, str(error), retry=True)
+    except GovernanceError as error:
+        outcome: StepOutcome = "stopped" if isinstance(error, Refused) else "failed"
+        step = Step(stage, subject, "", outcome, time.monotonic() - started, str(error), retry=error.retry)
+    except Exception as error:
+        log.debug("unexpected error", exc_info=True)
+        step = Step(stage, subject, "", "failed", time.monotonic() - started, _origin(error), retry=True)
+    if step.outcome in ("failed", "stopped") and not step.batch:
+        _record_failure(step, actor, database)
+    report(step)
+    return step
+
+
+def _origin(error: BaseException) -> str:
+    """Class of an unexpected error and the place it came from; never its text.
+
+    >>> try:
+    ...     int("110101199003070011x")
+    ... except ValueError as error:
+    ...     _origin(error).startswith("ValueError at ")
+    True
+    """
+    traceback = error.__traceback__
+    place = ""
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f"{code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return f"{type(error).__name__} at {place}"
+
+
+def _record_failure(step: Step, actor: Actor, database: Database) -> None:
+    facts = {"stage": step.stage, "subject": step.subject, "outcome": step.outcome, "message": step.message}
+    with database.unit_of_work() as tx:
+        append(tx, "failure", facts, actor=actor, writer=database.writer, at=database.clock())
