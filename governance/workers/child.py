@@ -1,0 +1,105 @@
+"""The other side of a worker: `python -P -m governance.workers.child ENTRY`, started by `parent.py` and by nobody else.
+
+It reads one length-prefixed JSON message from standard input, isolates itself while it has one thread, calls the
+entry, and answers on the result pipe. What it raises is told by class and attributes when the class is ours, else by
+class and place alone: an engine's text may hold values.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from governance import errors
+from governance.workers import isolation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def main(entry: str) -> None:
+    """Run the worker to its end. Exit code 0 whenever an answer was written."""
+    length = int.from_bytes(sys.stdin.buffer.read(8), "big")
+    message = json.loads(sys.stdin.buffer.read(length))
+    isolation.settle(message["parent"])
+    answer = _answer(entry, message)
+    with os.fdopen(message["result_fd"], "wb") as pipe:
+        pipe.write(json.dumps(answer).encode("utf-8"))
+    sys.stdout.flush()
+    os._exit(0)  # engines' threads and destructors have nothing to add, and some abort
+
+
+def told(error: BaseException) -> dict[str, Any]:
+    """An error as JSON: everything of ours, class and place of anything else.
+
+    >>> told(errors.Refused("no", do="ask"))["do"]
+    'ask'
+    >>> told(ValueError("secret"))["found"]
+    'ValueError'
+    """
+    if isinstance(error, errors.DeclarationError):
+        return {"class": "DeclarationError", "faults": [_fault(fault) for fault in error.faults]}
+    if isinstance(error, errors.GovernanceError):
+        parts = {name: getattr(error, name, "") for name in ("where", "found", "allowed", "do")}
+        return {"class": type(error).__name__, **parts}
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    ours = [f for f in frames if "governance" in Path(f.filename).parts]
+    if ours:
+        place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
+    return {"class": "WorkerFailed", "found": type(error).__name__, "where": place, "allowed": "", "do": ""}
+
+
+def _answer(entry: str, message: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        limits = message["limits"]
+        isolation.limit_data(limits["memory_mb"])
+        apart = limits["network"] or isolation.leave_network()
+        if limits["locked"] and not isolation.forbid_reach() and not apart:
+            return {"error": told(errors.WorkerFailed("a locked worker could not give up the network", do="see docs"))}
+        module, _, name = entry.partition(":")
+        function = getattr(importlib.import_module(module), name)
+        result = function(message["request"], _inputs(message["input_fds"]), _emitter(message["output_fd"]))
+    except BaseException as error:
+        return {"error": told(error)}
+    return {"result": result}
+
+
+def _inputs(descriptors: Mapping[str, int]) -> dict[str, pa.RecordBatchReader]:
+    if not descriptors:
+        return {}
+    import pyarrow as pa
+
+    return {name: pa.ipc.open_stream(os.fdopen(fd, "rb", buffering=1 << 20)) for name, fd in descriptors.items()}
+
+
+def _emitter(descriptor: int) -> Callable[[pa.RecordBatchReader], None]:
+    emitted = False
+
+    def emit(reader: pa.RecordBatchReader) -> None:
+        """Write the worker's one stream."""
+        nonlocal emitted
+        if emitted:
+            raise errors.WorkerFailed("a worker emits one stream")
+        emitted = True
+        import pyarrow as pa
+
+        with os.fdopen(descriptor, "wb", buffering=0) as sink, pa.ipc.new_stream(sink, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+
+    return emit
+
+
+def _fault(fault: errors.Fault) -> list[Any]:
+    return [fault.file, fault.line, fault.path, fault.found, fault.allowed, fault.do]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

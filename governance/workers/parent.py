@@ -1,0 +1,237 @@
+"""`Worker`: the parent's hold on one child process.
+
+Four kinds of threads, all daemons: one writes each input stream, one reads the result, one watches time and memory.
+None of them waits for another, so a child that dies at any point ends them all. An Arrow stream that merely stops
+looks complete to a reader: therefore the child is killed *before* a failed input is closed, and `stream()` ends only
+after the child said that it finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from governance import errors
+from governance.workers.limits import Limits
+
+_PIPE_BYTES = 1 << 20
+_WATCH_SECONDS = 0.05
+
+
+class Worker:
+    """One child, running from construction on. Use as a context manager; leaving it kills what still runs.
+
+    `stream` and `result` raise the child's own error when its class is ours, else WorkerFailed with a reason and no
+    engine text. The kernel ends the child with the *thread* that started it.
+    """
+
+    def __init__(
+        self, entry: str, request: Mapping[str, Any], limits: Limits, inputs: Mapping[str, pa.RecordBatchReader]
+    ) -> None:
+        self.entry, self.limits = entry, limits
+        self._killed_for = ""
+        self._input_error: BaseException | None = None
+        self._answer = b""
+        self._over = threading.Event()
+        self._stream: pa.RecordBatchReader | None = None
+        pipes = {name: _pipe(write_end_to_child=False) for name in inputs}
+        output_read, output_write = _pipe(write_end_to_child=True)
+        result_read, result_write = _pipe(write_end_to_child=True)
+        theirs = [read for read, _ in pipes.values()] + [output_write, result_write]
+        message = {
+            "request": dict(request),
+            "limits": asdict(limits),
+            "parent": os.getpid(),
+            "input_fds": {name: read for name, (read, _) in pipes.items()},
+            "output_fd": output_write,
+            "result_fd": result_write,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "governance.workers.child", entry],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+            pass_fds=theirs,
+            start_new_session=True,
+        )
+        for descriptor in theirs:
+            os.close(descriptor)
+        self._output = io.BufferedReader(io.FileIO(output_read, "rb"), _PIPE_BYTES)
+        self._threads = [
+            self._thread(self._send, json.dumps(message).encode("utf-8")),
+            self._thread(self._read_answer, result_read),
+            *(self._thread(self._feed, inputs[name], write) for name, (_, write) in pipes.items()),
+            self._thread(self._watch),
+        ]
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self.kill()
+        self._process.wait()
+        self._over.set()
+        for thread in self._threads:
+            thread.join(timeout=1.0)
+        with contextlib.suppress(OSError):
+            self._output.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stream(self) -> pa.RecordBatchReader:
+        """The stream that the child emits. Its last batch is followed by the child's error, if there is one."""
+        if self._stream is None:
+            if not self._output.peek(1):
+                self._finish()
+                raise errors.WorkerFailed("gave no stream", where=self.entry)
+            source = pa.ipc.open_stream(self._output)
+            self._stream = pa.RecordBatchReader.from_batches(source.schema, self._batches(source))
+        return self._stream
+
+    def result(self) -> dict[str, Any]:
+        """What the entry returned; waits for the child. What is left of the stream is read and dropped."""
+        if self._stream is None:
+            while self._output.read(_PIPE_BYTES):
+                pass
+        else:
+            for _ in self._stream:
+                pass
+        return self._finish()
+
+    def kill(self, reason: str = "was cancelled") -> None:
+        """End the child and whatever it started, at once. Later calls of `stream` and `result` raise WorkerFailed
+        with `reason`.
+        """
+        self._killed_for = self._killed_for or reason
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _batches(self, source: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        while True:
+            try:
+                batch = source.read_next_batch()
+            except StopIteration:
+                break
+            except (pa.ArrowException, OSError, EOFError):
+                self._finish()
+                raise errors.WorkerFailed("gave a damaged stream", where=self.entry) from None
+            yield batch
+        self._finish()
+
+    def _finish(self) -> dict[str, Any]:
+        """The result, or the one error that explains its absence."""
+        self._process.wait()
+        self._threads[1].join()
+        self._over.set()
+        if self._input_error is not None:
+            raise self._input_error
+        if self._answer:
+            answer: dict[str, Any] = json.loads(self._answer)
+            if "error" in answer:
+                raise raised(answer["error"])
+            result: dict[str, Any] = answer["result"]
+            return result
+        if self._killed_for:
+            raise errors.WorkerFailed(self._killed_for, where=self.entry)
+        code = self._process.returncode
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise errors.WorkerFailed(f"died of {cause}", where=self.entry)
+
+    def _thread(self, target: Any, *args: Any) -> threading.Thread:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        thread.start()
+        return thread
+
+    def _send(self, message: bytes) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        with contextlib.suppress(OSError), pipe:
+            pipe.write(len(message).to_bytes(8, "big") + message)
+
+    def _read_answer(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb") as pipe:
+            self._answer = pipe.read()
+
+    def _feed(self, source: pa.RecordBatchReader, descriptor: int) -> None:
+        with contextlib.suppress(OSError), os.fdopen(descriptor, "wb", buffering=0) as pipe:
+            writer = pa.ipc.new_stream(pipe, source.schema)
+            while True:
+                try:
+                    batch = source.read_next_batch()
+                except StopIteration:
+                    break
+                except BaseException as error:
+                    if self._process.poll() is None:
+                        self._input_error = error
+                        self.kill("lost an input")
+                        self._process.wait()
+                    return
+                writer.write_batch(batch)
+            writer.close()
+
+    def _watch(self) -> None:
+        deadline = time.monotonic() + self.limits.seconds
+        while not self._over.wait(_WATCH_SECONDS) and self._process.poll() is None:
+            if time.monotonic() > deadline:
+                self.kill(f"passed its time limit of {self.limits.seconds:g} s")
+            elif _anonymous_mb(self._process.pid) > self.limits.memory_mb:
+                self.kill(f"passed its memory limit of {self.limits.memory_mb} MB")
+
+
+def raised(told: Mapping[str, Any]) -> errors.GovernanceError:
+    """The error that a child told of, as the same class.
+
+    >>> raised({"class": "Refused", "found": "no", "where": "", "allowed": "", "do": "ask"})
+    Refused('no; ask')
+    """
+    if told["class"] == "DeclarationError":
+        return errors.DeclarationError(tuple(errors.Fault(*fault) for fault in told["faults"]))
+    kind = getattr(errors, told["class"], None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.GovernanceError)):
+        kind = errors.WorkerFailed
+    return kind(told["found"], where=told["where"], allowed=told["allowed"], do=told["do"])
+
+
+def _pipe(*, write_end_to_child: bool) -> tuple[int, int]:
+    read, write = os.pipe()
+    with contextlib.suppress(OSError):  # the system's limit on pipe memory is not ours to judge
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    os.set_inheritable(write if write_end_to_child else read, True)
+    return read, write
+
+
+def _environment() -> dict[str, str]:
+    """PATH, LANG, PYTHON* and GOV_CRASH_AT: no credentials reach a worker by its environment."""
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "GOV_CRASH_AT") or k.startswith("PYTHON")}
+    return {**kept, "PYTHONFAULTHANDLER": ""}
+
+
+def _anonymous_mb(pid: int) -> int:
+    """Resident anonymous and shared memory of a process; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return sum(int(kb) for kb in re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB", status, re.MULTILINE)) // 1024
