@@ -1,4 +1,4 @@
-"""Rows of batches: where each `(dataset, window, revision)` stands and what its stages committed; and the leases of datasets.
+"""Rows of batches: where each `(dataset, window, revision)` stands and what its stages committed; and leases.
 
     landed -> stored -> judged     what readers see is made of judged batches
                     `-> stopped    the verdict was stop; its files are for the steward alone
@@ -141,7 +141,7 @@ def mark_replaced(tx: Connection, replaced: Sequence[str], by: str, *, at: datet
 
 
 def mark_failed(tx: Connection, batch: str, error_class: str, message: str, *, at: datetime | None = None) -> None:
-    """A stage raised. `message` is a governance error's own text, without cell values. Finished batches stay as they are."""
+    """A stage raised. `message` is a governance error's own text, without values. Finished batches stay as they are."""
     query = update(table).where(table.c.id == batch, table.c.status.in_(("landed", "stored", "failed")))
     tx.execute(query.values(status="failed", error=json.dumps([error_class, message]), updated_at=at or utc_now()))
 

@@ -75,7 +75,9 @@ def test_a_batch_goes_from_landed_to_judged_and_keeps_its_values(database: Datab
         row = batches.find(connection, batch)
         assert row is not None
         assert (row.status, row.window, row.base) == ("judged", JANUARY, Base({DATASET: None}, {"codes": "h"}))
-        assert row.landed is not None and row.stored is not None and row.judged is not None
+        assert row.landed is not None
+        assert row.stored is not None
+        assert row.judged is not None
         assert batches.live(connection, DATASET) == (row,)
 
 
@@ -98,7 +100,8 @@ def test_a_failed_batch_is_tried_again_and_holds_up_nobody(database: Database) -
     assert ready(database, "store") == ()
     with database.read() as connection:
         row = batches.find(connection, first)
-    assert row is not None and (row.error_class, row.error) == ("SourceContentError", "the file is empty")
+    assert row is not None
+    assert (row.error_class, row.error) == ("SourceContentError", "the file is empty")
 
 
 def test_a_batch_that_failed_in_manage_waits_for_manage(database: Database) -> None:
@@ -118,10 +121,12 @@ def test_a_revision_replaces_one_that_never_got_past_landing(database: Database)
     second = land(database, JANUARY, 2)
     with database.read() as connection:
         row = batches.find(connection, first)
-        assert row is not None and (row.status, row.replaced_by) == ("replaced", second)
+        assert row is not None
+        assert (row.status, row.replaced_by) == ("replaced", second)
         assert [row.id for row in batches.batches(connection, DATASET, "landed")] == [second]
         newest = batches.latest(connection, DATASET, JANUARY)
-    assert newest is not None and newest.id == second
+    assert newest is not None
+    assert newest.id == second
 
 
 def test_a_revision_leaves_a_live_batch_in_place(database: Database) -> None:
@@ -153,7 +158,8 @@ def test_a_finished_batch_cannot_fail(database: Database) -> None:
         batches.mark_failed(tx, batch, "WorkerFailed", "killed")
     with database.read() as connection:
         row = batches.find(connection, batch)
-    assert row is not None and row.status == "judged"
+    assert row is not None
+    assert row.status == "judged"
 
 
 def test_a_lease_is_held_by_one_until_it_ends(database: Database, clock: Hands) -> None:
