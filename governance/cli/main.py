@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("governance.cli.check", "Report every fault of every declaration and write the compiled index."),
     "init": ("governance.cli.init", "Make a new home: gov.toml, an empty catalogue, a keyring."),
     "run": ("governance.cli.run", "Run the stages without Airflow."),
+    "report": ("governance.cli.report", "Write the offline HTML report: quality by run, lineage of curated columns."),
     "demo": ("governance.cli.demo", "Generate the demo city, and score what quality found."),
 }
 """name -> (module, one line of help)."""
