@@ -1,0 +1,35 @@
+"""`make bench`: run all measures, or those named; append one JSON line each to `build/bench.jsonl`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from datetime import UTC, datetime
+
+from benchmarks.measure import BUILD
+
+MEASURES = {
+    "governed_run": "benchmarks.governed_run",
+    "governed_run_memory": "benchmarks.governed_run_memory",
+    "dag_parse_s": "benchmarks.dag_parse",
+}
+
+
+def main(names: list[str]) -> None:
+    unknown = sorted(set(names) - set(MEASURES))
+    if unknown:
+        sys.exit(f"no such measure: {', '.join(unknown)}; there are: {', '.join(MEASURES)}")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for name in names or MEASURES:
+        print(f"== {name}", flush=True)
+        for line in importlib.import_module(MEASURES[name]).measure():
+            line = {"name": name, **line, "cores": os.cpu_count(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
+            print(json.dumps(line), flush=True)
+            with (BUILD / "bench.jsonl").open("a", encoding="utf-8") as out:
+                out.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
