@@ -1,0 +1,309 @@
+"""`access.yaml`: who may see what, for which purpose. Parsed to a frozen `Access`; every fault of the file is
+reported at once.
+
+Written on tags and levels; table names may narrow a rule. What no rule opens stays closed. Where several rules apply
+to a field, the most restrictive outcome wins (`lattice.py`), so write the `where` of different masks apart
+(`without_tags` helps).
+
+    version: 1
+    roles:
+      - {id: statistician, description: counts people}
+      - {id: caseworker}
+    purposes:
+      - {id: statistics, description: yearly statistics, legal_basis: Statistics Law article 7}
+      - {id: benefits}
+    subjects:
+      - name: user:li                 # user:<name> or service:<name>
+        roles: [statistician]
+        department: bureau_of_statistics
+        clearance: L3                 # default L2; a field above it is never seen raw
+        attributes: {districts: ["110101", "110102"]}
+      - {name: user:wang, department: bureau_of_statistics}
+    approvers:                        # whose Ed25519 signature over a release hash counts; 64 hex digits
+      - {subject: user:wang, public_key: 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29}
+    rules:
+      - id: statistics-clear
+        roles: [statistician]         # and/or subjects: [user:li]; at least one
+        purposes: [statistics]        # at least one
+        where: {levels: [L1, L2]}     # levels, tags, without_tags, tables: each narrows
+        action: raw                   # raw | none | aggregate_only(10) | mask:<mask> | mask:number-bucket(1000)
+      - id: statistics-names
+        roles: [statistician]
+        purposes: [statistics]
+        where: {tags: [name], levels: [L3]}
+        action: "mask:chinese-name"   # the masks: masks.py
+      - id: case-district
+        roles: [caseworker]
+        purposes: [benefits]
+        where: {tables: [curated.person], levels: [L1, L2, L3]}
+        action: raw
+        row_filter: {column: district, op: in, session: districts}     # the grammar: filters.py
+        valid_from: 2026-01-01        # a day (00:00 UTC) or an instant with its zone; half-open
+        valid_to: 2027-01-01
+        obligations: {no_export: true, max_rows: 10000}
+
+A rule with a row filter opens only tables that have the filter's columns. All row filters of the rules that open a
+table to a subject hold together. `action: none` closes, whatever other rules open. `aggregate_only` is parsed and
+decided; the query service treats it as none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import Field as Constraint
+
+from governance.catalog.types import Catalogue, Dataset, Field, Level
+from governance.errors import DeclarationError, Fault
+from governance.policy import filters, masks
+from governance.policy.filters import RowFilter
+from governance.policy.lattice import Outcome
+from governance.policy.source import Place, Source, read_yaml
+
+Names = tuple[str, ...]
+_FILTERS = frozenset({"Compare", "And", "Or", "Not"})
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Role(_Model):
+    id: str
+    description: str = ""
+
+
+class Purpose(_Model):
+    id: str
+    description: str = ""
+    legal_basis: str = ""
+
+
+class Subject(_Model):
+    name: Annotated[str, Constraint(pattern=r"^(user|service):[^\s\"\\]+$")]
+    roles: Names = ()
+    department: str = ""
+    clearance: Level = Level.L2
+    attributes: Mapping[str, str | int | tuple[str | int, ...]] = {}
+
+    @property
+    def session(self) -> Mapping[str, Any]:
+        """What row filters may ask for."""
+        own = {"name": self.name, **({"department": self.department} if self.department else {})}
+        return {**self.attributes, **own}
+
+
+class Approver(_Model):
+    subject: str
+    public_key: Annotated[str, Constraint(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Where(_Model):
+    levels: tuple[Level, ...] = ()
+    tags: Names = ()
+    without_tags: Names = ()
+    tables: Names = ()
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Where:
+        if not (self.levels or self.tags or self.tables):
+            raise ValueError("names nothing; give levels, tags or tables")
+        return self
+
+    def holds(self, table: str, level: Level | None, tags: Iterable[str]) -> bool:
+        """Whether a field of `table` with this level and these tags is meant."""
+        tag_set = set(tags)
+        return (
+            (not self.levels or level in self.levels)
+            and (not self.tags or bool(tag_set.intersection(self.tags)))
+            and not tag_set.intersection(self.without_tags)
+            and (not self.tables or table in self.tables)
+        )
+
+
+class Obligations(_Model):
+    no_export: bool = False
+    max_rows: Annotated[int, Constraint(ge=1)] | None = None
+
+
+class Rule(_Model):
+    id: Annotated[str, Constraint(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    description: str = ""
+    roles: Names = ()
+    subjects: Names = ()
+    purposes: Annotated[Names, Constraint(min_length=1)]
+    where: Where
+    action: Outcome
+    row_filter: RowFilter | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    obligations: Obligations = Obligations()
+
+    @field_validator("action", mode="before")
+    @classmethod
+    def _action(cls, value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError("not an action; allowed: text")
+        return Outcome.parse(value)
+
+    @field_validator("valid_from", "valid_to", mode="before")
+    @classmethod
+    def _instant(cls, value: object) -> object:
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime(value.year, value.month, value.day, tzinfo=UTC)
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value
+        raise ValueError("not an instant; allowed: a day like 2026-01-31, or an instant with its zone")
+
+    @model_validator(mode="after")
+    def _is_for_somebody(self) -> Rule:
+        if not (self.roles or self.subjects):
+            raise ValueError("is for nobody; give roles or subjects")
+        if self.valid_from and self.valid_to and self.valid_from >= self.valid_to:
+            raise ValueError("ends before it begins")
+        if self.row_filter is not None and self.action.kind == "none":
+            raise ValueError("action none takes no row_filter")
+        return self
+
+
+class Access(_Model):
+    """All of access.yaml, without a fault."""
+
+    version: Literal[1] = 1
+    roles: tuple[Role, ...] = ()
+    purposes: tuple[Purpose, ...] = ()
+    subjects: tuple[Subject, ...] = ()
+    approvers: tuple[Approver, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    def subject(self, name: str) -> Subject | None:
+        return next((subject for subject in self.subjects if subject.name == name), None)
+
+    def rule(self, rule_id: str) -> Rule:
+        """KeyError if there is none."""
+        for rule in self.rules:
+            if rule.id == rule_id:
+                return rule
+        raise KeyError(rule_id)
+
+
+def parse_access(text: str, file: str, catalogue: Catalogue) -> Access:
+    """The access rules in `text`. Raises DeclarationError with every fault, each with `file` and line; empty text
+    opens nothing.
+    """
+    source = read_yaml(text, file)
+    try:
+        access = Access.model_validate(source.data)
+    except ValidationError as error:
+        faults = dict.fromkeys(_shape_fault(source, dict(item)) for item in error.errors(include_url=False))
+        raise DeclarationError(tuple(faults)) from None
+    faults = dict.fromkeys(_meaning_faults(access, source, catalogue))
+    if faults:
+        raise DeclarationError(tuple(faults))
+    return access
+
+
+def _shape_fault(source: Source, item: Mapping[str, Any]) -> Fault:
+    place = tuple(part for part in item["loc"] if part not in _FILTERS)
+    match item["type"]:
+        case "extra_forbidden":
+            return source.fault(place, "unknown key", do="remove or correct it")
+        case "missing":
+            return source.fault(place, "is missing", do="add it")
+        case _:
+            found, _, allowed = str(item["msg"]).removeprefix("Value error, ").partition("; allowed: ")
+            return source.fault(place, found, allowed, "correct it")
+
+
+def _meaning_faults(access: Access, source: Source, catalogue: Catalogue) -> Iterator[Fault]:
+    roles, purposes = {role.id for role in access.roles}, {purpose.id for purpose in access.purposes}
+    subjects = {subject.name for subject in access.subjects}
+    yield from _twice(source, "roles", "id", [role.id for role in access.roles])
+    yield from _twice(source, "purposes", "id", [purpose.id for purpose in access.purposes])
+    yield from _twice(source, "subjects", "name", [subject.name for subject in access.subjects])
+    yield from _twice(source, "rules", "id", [rule.id for rule in access.rules])
+    for at, subject in enumerate(access.subjects):
+        yield from _unknown(source, ("subjects", at, "roles"), "role", subject.roles, roles)
+    for at, approver in enumerate(access.approvers):
+        yield from _unknown(source, ("approvers", at, "subject"), "subject", (approver.subject,), subjects)
+    tables = {**catalogue.datasets, **{name: model.contract for name, model in catalogue.models.items()}}
+    tags = {tag for table in tables.values() for field in table.fields for tag in field.tags}
+    for at, rule in enumerate(access.rules):
+        place: Place = ("rules", at)
+        yield from _unknown(source, (*place, "roles"), "role", rule.roles, roles)
+        yield from _unknown(source, (*place, "subjects"), "subject", rule.subjects, subjects)
+        yield from _unknown(source, (*place, "purposes"), "purpose", rule.purposes, purposes)
+        yield from _unknown(source, (*place, "where", "tags"), "tag", rule.where.tags, tags)
+        yield from _unknown(source, (*place, "where", "without_tags"), "tag", rule.where.without_tags, tags)
+        yield from _unknown(source, (*place, "where", "tables"), "table", rule.where.tables, tables)
+        meant = [table for name, table in tables.items() if name in (rule.where.tables or catalogue.models)]
+        yield from _mask_faults(rule, place, source, meant)
+        yield from _filter_faults(rule, place, source, meant, access)
+
+
+def _mask_faults(rule: Rule, place: Place, source: Source, tables: Iterable[Dataset]) -> Iterator[Fault]:
+    if rule.action.mask is None:
+        return
+    for table in tables:
+        for field in table.fields:
+            if not rule.where.holds(table.name, field.classification, field.tags):
+                continue
+            why = masks.fault(rule.action.mask, field)
+            if why:
+                do = "narrow the rule's where, or choose another mask"
+                yield source.fault((*place, "action"), f"on {table.name}.{field.name}: {why}", do=do)
+
+
+def _filter_faults(
+    rule: Rule, place: Place, source: Source, tables: Iterable[Dataset], access: Access
+) -> Iterator[Fault]:
+    if rule.row_filter is None:
+        return
+    place = (*place, "row_filter")
+    if filters.depth(rule.row_filter) > filters.MAX_DEPTH:
+        yield source.fault(place, "is nested too deeply", f"{filters.MAX_DEPTH} levels", "simplify it")
+    compares = tuple(filters.comparisons(rule.row_filter))
+    if len(compares) > filters.MAX_NODES:
+        yield source.fault(place, "has too many parts", f"{filters.MAX_NODES} comparisons", "simplify it")
+    fields = {table.name: {field.name: field for field in table.fields} for table in tables}
+    for compare in compares:
+        having = [columns[compare.column] for columns in fields.values() if compare.column in columns]
+        lacking = [name for name, columns in fields.items() if compare.column not in columns]
+        if not having or (rule.where.tables and lacking):
+            where = ", ".join(lacking) or "any curated table"
+            yield source.fault(place, f"no column {compare.column} in {where}", do="correct the column")
+        yield from (source.fault(place, why, do="correct the value") for why in _misfits(compare, having))
+        if compare.session is not None and not _anybody_has(compare.session, rule, access):
+            yield source.fault(place, f"no subject of the rule has the attribute {compare.session}", do="correct it")
+
+
+def _misfits(compare: filters.Compare, fields: Iterable[Field]) -> Iterator[str]:
+    given = compare.values or (() if compare.value is None else (compare.value,))
+    for field in fields:
+        if not all(filters.fits(value, field.type) for value in given):
+            yield f"a value does not fit {compare.column}, which is {field.type.kind}"
+
+
+def _anybody_has(attribute: str, rule: Rule, access: Access) -> bool:
+    meant = [s for s in access.subjects if s.name in rule.subjects or set(s.roles).intersection(rule.roles)]
+    return not meant or any(attribute in subject.session for subject in meant)
+
+
+def _unknown(source: Source, place: Place, what: str, named: Iterable[str], known: Iterable[str]) -> Iterator[Fault]:
+    known = set(known)
+    for name in named:
+        if name not in known:
+            shown = re.sub(r"[^\w:.@-]", "?", name)
+            yield source.fault(
+                place, f"unknown {what} {shown}", ", ".join(sorted(known)[:20]) or "none is declared", "correct it"
+            )
+
+
+def _twice(source: Source, section: str, key: str, names: list[str]) -> Iterator[Fault]:
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            yield source.fault((section, at, key), f"{name} is declared twice", do="keep one")

@@ -1,0 +1,238 @@
+"""Row filters: a closed grammar over columns, literals and session attributes; two-valued, NULL satisfies no
+comparison.
+
+    {column: district, op: "=", value: "110101"}          op: =  !=  <  <=  >  >=
+    {column: district, op: in, values: ["110101", ...]}   op: in  not_in
+    {column: department, op: "=", session: department}    a session attribute (with in: a list) instead of a value
+    {column: closed_on, op: is_null}                      op: is_null  not_null
+    {and: [...]}  {or: [...]}  {not: ...}                 at most 8 levels and 256 nodes
+
+Session attributes are `name`, `department` and those of the subject. One that the subject lacks makes the whole
+filter refuse. `bind` folds them away; what is left prints as a DuckDB condition and as an Iceberg expression that
+mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlglot import exp
+
+from governance.catalog.types import ColumnType
+from governance.errors import Refused
+
+Scalar = str | int | bool
+Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
+Membership = Literal["in", "not_in"]
+Nullness = Literal["is_null", "not_null"]
+MAX_DEPTH, MAX_NODES = 8, 256
+
+_ICEBERG = {
+    "=": "eq",
+    "!=": "not-eq",
+    "<": "lt",
+    "<=": "lt-eq",
+    ">": "gt",
+    ">=": "gt-eq",
+    "in": "in",
+    "not_in": "not-in",
+}
+_SQL: Mapping[str, type[exp.Binary]] = {
+    "=": exp.EQ,
+    "!=": exp.NEQ,
+    "<": exp.LT,
+    "<=": exp.LTE,
+    ">": exp.GT,
+    ">=": exp.GTE,
+}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+
+class Compare(_Model):
+    """One column against a literal, a list of literals, a session attribute or nothing."""
+
+    column: str
+    op: Comparison | Membership | Nullness
+    value: Scalar | None = None
+    values: Annotated[tuple[Scalar, ...], Field(strict=False)] = ()
+    session: str | None = None
+
+    @model_validator(mode="after")
+    def _operands(self) -> Compare:
+        given = (self.value is not None) + bool(self.values) + (self.session is not None)
+        if self.op in get_args(Nullness):
+            if given:
+                raise ValueError(f"{self.op} takes no value")
+        elif given != 1:
+            raise ValueError("give exactly one of value, values, session")
+        elif (self.op in get_args(Membership)) and self.value is not None:
+            raise ValueError(f"{self.op} takes values or session")
+        elif self.op in get_args(Comparison) and self.values:
+            raise ValueError(f"{self.op} takes value or session")
+        return self
+
+
+class And(_Model):
+    parts: Annotated[tuple[RowFilter, ...], Field(alias="and", min_length=1, strict=False)]
+
+
+class Or(_Model):
+    parts: Annotated[tuple[RowFilter, ...], Field(alias="or", min_length=1, strict=False)]
+
+
+class Not(_Model):
+    part: Annotated[RowFilter, Field(alias="not")]
+
+
+RowFilter = Compare | And | Or | Not
+And.model_rebuild()
+Or.model_rebuild()
+Not.model_rebuild()
+
+
+def comparisons(row_filter: RowFilter) -> Iterator[Compare]:
+    """Every comparison in it."""
+    match row_filter:
+        case Compare():
+            yield row_filter
+        case And() | Or():
+            for part in row_filter.parts:
+                yield from comparisons(part)
+        case Not():
+            yield from comparisons(row_filter.part)
+
+
+def depth(row_filter: RowFilter) -> int:
+    """Levels of nesting; a lone comparison is 1."""
+    match row_filter:
+        case Compare():
+            return 1
+        case And() | Or():
+            return 1 + max(map(depth, row_filter.parts))
+        case Not():
+            return 1 + depth(row_filter.part)
+
+
+def fits(value: object, kind: ColumnType) -> bool:
+    """Whether a literal of the policy may be compared with a column of this type.
+
+    >>> fits("2026-01-31", ColumnType("date")), fits("soon", ColumnType("date")), fits(True, ColumnType("integer"))
+    (True, False, False)
+    """
+    match kind.kind:
+        case "string":
+            return isinstance(value, str)
+        case "boolean":
+            return isinstance(value, bool)
+        case "date":
+            return isinstance(value, str) and _parses(date.fromisoformat, value)
+        case "timestamp":
+            return isinstance(value, str) and _parses(datetime.fromisoformat, value)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "decimal" | "double":
+            number = isinstance(value, int) and not isinstance(value, bool)
+            return number or (isinstance(value, str) and _parses(Decimal, value))
+
+
+def bind(row_filter: RowFilter, session: Mapping[str, Any], types: Mapping[str, ColumnType]) -> RowFilter:
+    """The filter without session attributes. Raises Refused for an attribute that is missing or does not fit the
+    column's type.
+    """
+    match row_filter:
+        case Compare(session=None):
+            return row_filter
+        case Compare():
+            assert row_filter.session is not None
+            value = session.get(row_filter.session)
+            many = row_filter.op in get_args(Membership)
+            items = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+            kind = types[row_filter.column]
+            if not items or not all(fits(item, kind) for item in items) or (not many and len(items) != 1):
+                raise Refused(
+                    f"session attribute {row_filter.session} is missing or does not fit the row filter",
+                    do="ask the steward to complete the subject's attributes",
+                )
+            operands = {"values": items} if many else {"value": items[0]}
+            return Compare(column=row_filter.column, op=row_filter.op, **operands)
+        case And():
+            return And.model_construct(parts=tuple(bind(part, session, types) for part in row_filter.parts))
+        case Or():
+            return Or.model_construct(parts=tuple(bind(part, session, types) for part in row_filter.parts))
+        case Not():
+            return Not.model_construct(part=bind(row_filter.part, session, types))
+
+
+def condition(row_filter: RowFilter, types: Mapping[str, ColumnType]) -> exp.Expr:
+    """A bound filter as a DuckDB condition that is TRUE or FALSE, never NULL, and cannot fail on any row."""
+    match row_filter:
+        case Compare():
+            return _comparison(row_filter, types[row_filter.column])
+        case And():
+            return exp.and_(*(condition(part, types) for part in row_filter.parts))
+        case Or():
+            return exp.or_(*(condition(part, types) for part in row_filter.parts))
+        case Not():
+            return exp.not_(condition(row_filter.part, types))
+
+
+def iceberg(row_filter: RowFilter, field_ids: Mapping[str, int]) -> dict[str, Any]:
+    """A bound filter as an Iceberg REST expression by field id. Where Iceberg would let NULL pass, `not-null` is
+    added.
+    """
+    match row_filter:
+        case Compare(op="is_null" | "not_null"):
+            return {"type": row_filter.op.replace("_", "-"), "term": _term(row_filter, field_ids)}
+        case Compare():
+            many = row_filter.op in get_args(Membership)
+            operand = {"values": list(row_filter.values)} if many else {"value": row_filter.value}
+            made = {"type": _ICEBERG[row_filter.op], "term": _term(row_filter, field_ids), **operand}
+            if row_filter.op in ("!=", "<", "<=", "not_in"):
+                return {"type": "and", "left": {"type": "not-null", "term": made["term"]}, "right": made}
+            return made
+        case And() | Or():
+            joined = iceberg(row_filter.parts[0], field_ids)
+            kind = "and" if isinstance(row_filter, And) else "or"
+            for part in row_filter.parts[1:]:
+                joined = {"type": kind, "left": joined, "right": iceberg(part, field_ids)}
+            return joined
+        case Not():
+            return {"type": "not", "child": iceberg(row_filter.part, field_ids)}
+
+
+def _comparison(compare: Compare, kind: ColumnType) -> exp.Expr:
+    column = exp.column(exp.to_identifier(compare.column, quoted=True))
+    if compare.op == "is_null":
+        return exp.Is(this=column, expression=exp.null())
+    if compare.op == "not_null":
+        return exp.not_(exp.Is(this=column, expression=exp.null()))
+    if compare.op in ("in", "not_in"):
+        inside: exp.Expr = exp.In(this=column, expressions=[_literal(value, kind) for value in compare.values])
+        made: exp.Expr = inside if compare.op == "in" else exp.not_(inside)
+    else:
+        made = _SQL[compare.op](this=column, expression=_literal(compare.value, kind))
+    return exp.Coalesce(this=exp.paren(made), expressions=[exp.false()])
+
+
+def _literal(value: object, kind: ColumnType) -> exp.Expr:
+    made = exp.convert(value)
+    return exp.cast(made, kind.duckdb(), dialect="duckdb") if kind.kind != "boolean" else made
+
+
+def _term(compare: Compare, field_ids: Mapping[str, int]) -> dict[str, Any]:
+    return {"type": "reference", "id": field_ids[compare.column]}
+
+
+def _parses(parse: Any, text: str) -> bool:
+    try:
+        parse(text)
+    except (ValueError, ArithmeticError):
+        return False
+    return True
