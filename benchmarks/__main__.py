@@ -25,7 +25,12 @@ def main(names: list[str]) -> None:
     for name in names or MEASURES:
         print(f"== {name}", flush=True)
         for line in importlib.import_module(MEASURES[name]).measure():
-            line = {"name": name, **line, "cores": os.cpu_count(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
+            line = {
+                "name": name,
+                **line,
+                "cores": os.cpu_count(),
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
             print(json.dumps(line), flush=True)
             with (BUILD / "bench.jsonl").open("a", encoding="utf-8") as out:
                 out.write(json.dumps(line) + "\n")

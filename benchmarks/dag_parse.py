@@ -65,7 +65,9 @@ def measure() -> Iterator[dict[str, object]]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",
     }
-    output = subprocess.run([sys.executable, "-c", PARSE], env=environment, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", PARSE], env=environment, capture_output=True, text=True, check=True
+    ).stdout
     match = re.search(r"PARSED (\d+) ([\d.]+) ([\d.]+)", output)
     assert match is not None
     yield {
@@ -84,8 +86,12 @@ def _home() -> Path:
     folder = BUILD / "bench" / "province"
     if not (folder / "catalog" / "access.yaml").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([str(Path(sys.executable).with_name("gov")), "init", str(folder)], check=True, capture_output=True)
-        shutil.copytree(ROOT / "dags", folder / "dags", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        subprocess.run(
+            [str(Path(sys.executable).with_name("gov")), "init", str(folder)], check=True, capture_output=True
+        )
+        shutil.copytree(
+            ROOT / "dags", folder / "dags", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+        )
         _contracts(folder)
     return folder
 
@@ -105,5 +111,3 @@ def _contracts(folder: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(CONTRACT.format(department=department, name=name, system=f"sys{system:04}", fields=fields))
     print(f"  {DATASETS:,} contracts generated in {time.monotonic() - started:.0f} s", flush=True)
-
-

@@ -5,6 +5,7 @@ A home is a folder with a `gov.toml`. Everything in it is optional:
     [paths]      catalog = "catalog"   expectations = "expectations"   var = "var"   keyring = "var/keys"
     [database]   url = "sqlite:///var/state.sqlite"
     [engine]     threads = 2   memory_limit_mb = 2048
+    [keys]       socket = "/run/gov/keys.sock"       # a key service instead of the embedded keyring; also $GOV_KEY_SOCKET
     [sources.<system>]   location = "a folder, file, database URL or http(s) address"    # overrides the contract's server
 """
 
@@ -15,6 +16,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from governance.errors import DeclarationError, Fault, GovernanceError
 
@@ -23,6 +25,7 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
     "database": frozenset({"url"}),
     "engine": frozenset({"threads", "memory_limit_mb"}),
     "lineage": frozenset({"namespace"}),
+    "keys": frozenset({"socket"}),
 }
 
 
@@ -39,6 +42,7 @@ class Settings:
     threads: int = 2
     memory_limit_mb: int = 2048
     lineage_namespace: str = "gov"
+    key_socket: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -96,6 +100,7 @@ def load_settings(home: Path | None = None) -> Settings:
         threads=int(engine.get("threads", 2)),
         memory_limit_mb=int(engine.get("memory_limit_mb", 2048)),
         lineage_namespace=raw.get("lineage", {}).get("namespace", "gov"),
+        key_socket=Path(socket) if (socket := _key_socket(raw)) else None,
         sources={name: _location(root, table["location"]) for name, table in raw.get("sources", {}).items()},
     )
 
@@ -108,7 +113,10 @@ def _find_home(home: Path | None) -> Path:
         if (folder / "gov.toml").is_file():
             return folder.resolve()
     raise GovernanceError(
-        "no gov.toml found", where=str(candidates[0]), allowed="a folder with a gov.toml", do="run `gov init FOLDER` or give --home"
+        "no gov.toml found",
+        where=str(candidates[0]),
+        allowed="a folder with a gov.toml",
+        do="run `gov init FOLDER` or give --home",
     )
 
 
@@ -118,12 +126,26 @@ def _unknown_keys(raw: Mapping[str, object]) -> list[Fault]:
         if section == "sources" and isinstance(table, dict):
             for name, entry in table.items():
                 if not isinstance(entry, dict) or set(entry) != {"location"}:
-                    faults.append(Fault("gov.toml", 1, f"sources.{name}", "not a source override", "location = \"…\"", "correct it"))
+                    faults.append(
+                        Fault("gov.toml", 1, f"sources.{name}", "not a source override", 'location = "…"', "correct it")
+                    )
         elif section not in _ALLOWED:
-            faults.append(Fault("gov.toml", 1, section, "unknown section", ", ".join([*_ALLOWED, "sources"]), "remove or correct it"))
+            faults.append(
+                Fault(
+                    "gov.toml", 1, section, "unknown section", ", ".join([*_ALLOWED, "sources"]), "remove or correct it"
+                )
+            )
         elif not isinstance(table, dict) or set(table) - _ALLOWED[section]:
-            faults.append(Fault("gov.toml", 1, section, "unknown key", ", ".join(sorted(_ALLOWED[section])), "remove or correct it"))
+            faults.append(
+                Fault(
+                    "gov.toml", 1, section, "unknown key", ", ".join(sorted(_ALLOWED[section])), "remove or correct it"
+                )
+            )
     return faults
+
+
+def _key_socket(raw: Mapping[str, Any]) -> str:
+    return os.environ.get("GOV_KEY_SOCKET", str(raw.get("keys", {}).get("socket", "")))
 
 
 def _location(root: Path, location: str) -> str:

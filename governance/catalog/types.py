@@ -198,7 +198,9 @@ class Dataset:
     @property
     def key(self) -> tuple[Field, ...]:
         """Primary key fields in their order; empty when the contract declares none."""
-        return tuple(sorted((f for f in self.fields if f.primary_key_position), key=lambda f: f.primary_key_position or 0))
+        return tuple(
+            sorted((f for f in self.fields if f.primary_key_position), key=lambda f: f.primary_key_position or 0)
+        )
 
     @property
     def keeps_versions(self) -> bool:

@@ -41,7 +41,11 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Folder with gov.toml (else $GOV_HOME, else upward).")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder with gov.toml (else $GOV_HOME, else upward).",
+)
 @click.pass_context
 def group(ctx: click.Context, home: Path | None) -> None:
     """Data governance: collect, store, manage, develop, use (采·存·管·研·用).

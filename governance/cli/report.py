@@ -11,7 +11,9 @@ from governance.config import load_settings
 
 
 @click.command("report")
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder to write (replaced as a whole).")
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder to write (replaced as a whole)."
+)
 @click.option("--open", "open_it", is_flag=True, help="Open the first page in a browser.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj

@@ -41,7 +41,9 @@ def command(
     context = open_context(load_settings(home))
     unknown = sorted(set(datasets) - set(context.catalogue.datasets))
     if unknown:
-        raise click.UsageError(f"no such dataset: {', '.join(unknown)}; there are: {', '.join(context.catalogue.datasets)}")
+        raise click.UsageError(
+            f"no such dataset: {', '.join(unknown)}; there are: {', '.join(context.catalogue.datasets)}"
+        )
     result = run_all(
         context,
         parse_window(start, end),
@@ -53,7 +55,9 @@ def command(
     if as_json:
         click.echo(json.dumps({"run": result.run, "steps": [asdict(s) for s in result.steps]}, ensure_ascii=False))
     if result.failed:
-        raise GovernanceError(f"{len(result.failed)} step(s) need somebody", do="see the lines above; run again after the repair")
+        raise GovernanceError(
+            f"{len(result.failed)} step(s) need somebody", do="see the lines above; run again after the repair"
+        )
 
 
 def parse_window(start: str | None, end: str | None) -> Window:
@@ -69,5 +73,7 @@ def _instant(option: str, text: str) -> datetime:
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise click.UsageError(f"{option}: '{text}' is no ISO 8601 instant, e.g. 2026-01-01 or 2026-01-01T06:00Z") from None
+        raise click.UsageError(
+            f"{option}: '{text}' is no ISO 8601 instant, e.g. 2026-01-01 or 2026-01-01T06:00Z"
+        ) from None
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -45,6 +45,18 @@ class DigestKeyName:
     def __str__(self) -> str:
         return f"digest:{self.kind}/{self.name}/{self.epoch}"
 
+    @classmethod
+    def parse(cls, text: str) -> DigestKeyName:
+        """The name again from its text; ValueError when it is none.
+
+        >>> DigestKeyName.parse("digest:domain/person/1").name
+        'person'
+        """
+        kind, name, epoch = text.removeprefix("digest:").split("/")
+        if kind not in ("domain", "purpose", "rowdigest"):
+            raise ValueError(text)
+        return cls(kind, name, int(epoch))  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

@@ -54,7 +54,9 @@ def append(
     )
     digest = leaf_hash(body)
     connection.execute(
-        insert(ledger_entry).values(writer=writer, counter=counter, kind=kind, body=body, leaf_hash=digest, recorded_at=at)
+        insert(ledger_entry).values(
+            writer=writer, counter=counter, kind=kind, body=body, leaf_hash=digest, recorded_at=at
+        )
     )
     return digest
 

@@ -27,7 +27,10 @@ class Airflow:
         if answer.status_code != 200:
             return False
         health = answer.json()
-        return all((health.get(part) or {}).get("status") == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+        return all(
+            (health.get(part) or {}).get("status") == "healthy"
+            for part in ("metadatabase", "scheduler", "dag_processor")
+        )
 
     def login(self, user: str, password: str) -> None:
         answer = self._call("POST", "/auth/token", json={"username": user, "password": password})

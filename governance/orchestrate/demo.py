@@ -38,7 +38,9 @@ class Progress:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="make demo", description="The demo city through all five stages under Airflow.")
+    parser = argparse.ArgumentParser(
+        prog="make demo", description="The demo city through all five stages under Airflow."
+    )
     parser.add_argument("--to", type=Path, default=ROOT / "build" / "demo", help="home that the demo makes")
     parser.add_argument("--people", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=20260101)

@@ -62,7 +62,9 @@ def airflow_environment(settings: Settings, *, port: int, parallelism: int = 4) 
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 2),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
-    inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE",) and not k.startswith("AIRFLOW")}
+    inherited = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE",) and not k.startswith("AIRFLOW")
+    }
     return {**inherited, **own}
 
 

@@ -19,9 +19,9 @@ def preload() -> None:
     import pyiceberg.catalog.sql  # noqa: F401
     import sqlglot.optimizer  # noqa: F401
 
-    import governance.pipeline.context  # noqa: F401
-    import governance.pipeline.curate  # noqa: F401
-    import governance.pipeline.ingest  # noqa: F401
+    import governance.pipeline.context
+    import governance.pipeline.curate
+    import governance.pipeline.ingest
     import governance.pipeline.publish  # noqa: F401
 
     gc.freeze()

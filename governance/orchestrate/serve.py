@@ -87,7 +87,9 @@ def _migrate(environment: dict[str, str], logs: Path) -> None:
     with (logs / "migrate.log").open("wb") as log:
         code = subprocess.call(_command("db", "migrate"), env=environment, stdout=log, stderr=log)
     if code != 0:
-        raise GovernanceError("Airflow's database cannot be migrated", where=str(logs / "migrate.log"), do="read that log")
+        raise GovernanceError(
+            "Airflow's database cannot be migrated", where=str(logs / "migrate.log"), do="read that log"
+        )
 
 
 def _start(name: str, environment: dict[str, str], logs: Path) -> subprocess.Popen[bytes]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from governance.catalog.load import load_catalogue
 from governance.catalog.types import Catalogue
 from governance.config import Settings
-from governance.keys.keyring import Keyring
 from governance.keys.names import KeyStore
+from governance.keys.open import open_keystore
 from governance.lake.lake import Lake
 from governance.state import texts
 from governance.state.database import Clock, Database, utc_now
@@ -35,7 +35,7 @@ def open_context(settings: Settings, *, clock: Clock = utc_now) -> Context:
     settings.var.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url, clock=clock)
     database.create()
-    keystore = Keyring(settings.keyring, database)
+    keystore = open_keystore(settings, database)
     lake = Lake(settings, database, keystore)
     context = Context(settings, catalogue, database, keystore, lake)
     record_declarations(context)

@@ -169,4 +169,3 @@ def _waiting(context: Context, dataset: Dataset, stage: str) -> tuple[str, ...]:
 
 def _holder(batch: str) -> str:
     return hashlib.sha256(batch.encode("utf-8")).hexdigest()
-

@@ -54,7 +54,9 @@ class Done:
     message: str = ""
 
 
-def attempt(stage: str, subject: str, work: Callable[[], Done], *, actor: Actor, database: Database, report: Report) -> Step:
+def attempt(
+    stage: str, subject: str, work: Callable[[], Done], *, actor: Actor, database: Database, report: Report
+) -> Step:
     """Run one piece of work; an error becomes a step (and a ledger entry), so that the neighbours go on.
 
     Errors that are not ours are programming errors or the operating system's: they become `failed` with the class name alone, since

@@ -107,7 +107,9 @@ def _curated(context: Context, connection: Connection, name: str) -> TableFacts:
         built = BUILT.validate_json(row.built)
         counts = Counts(built.rows, 0, built.rows, 0)
         rules = _rule_lines(built.metrics)
-        runs.append(RunLine(str(row.snapshot or "-"), row.run, row.recorded_at, row.outcome, built.reasons, counts, rules))
+        runs.append(
+            RunLine(str(row.snapshot or "-"), row.run, row.recorded_at, row.outcome, built.reasons, counts, rules)
+        )
     findings: dict[str, int] = {}
     if builds:
         query = (

@@ -24,11 +24,25 @@ def write_report(context: Context, folder: Path | None = None) -> Path:
     environment = _environment()
     _write(fresh / "index.html", environment, "index.html", facts=facts, root="")
     for table in facts.datasets:
-        _write(fresh / "tables" / f"{table.name}.html", environment, "table.html", facts=facts, table=table, root="../", lineage=())
+        _write(
+            fresh / "tables" / f"{table.name}.html",
+            environment,
+            "table.html",
+            facts=facts,
+            table=table,
+            root="../",
+            lineage=(),
+        )
     for table in facts.curated:
         lineage = _pictures(context, table)
         _write(
-            fresh / "tables" / f"{table.name}.html", environment, "table.html", facts=facts, table=table, root="../", lineage=lineage
+            fresh / "tables" / f"{table.name}.html",
+            environment,
+            "table.html",
+            facts=facts,
+            table=table,
+            root="../",
+            lineage=lineage,
         )
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)

@@ -1,6 +1,7 @@
 """Alembic's entry: runs on the connection that `state.migrate` hands over."""
 
 from alembic import context
+
 from governance.state.tables import metadata
 
 connection = context.config.attributes["connection"]
