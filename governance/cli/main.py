@@ -17,6 +17,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("governance.cli.init", "Make a new home: gov.toml, an empty catalogue, a keyring."),
     "run": ("governance.cli.run", "Run the stages without Airflow."),
     "report": ("governance.cli.report", "Write the offline HTML report: quality by run, lineage of curated columns."),
+    "keys": ("governance.cli.keys", "Serve the keys as a process of its own; list their names."),
+    "portal": ("governance.cli.portal", "Serve the reports and the catalogue as web pages."),
     "demo": ("governance.cli.demo", "Generate the demo city, and score what quality found."),
 }
 """name -> (module, one line of help)."""

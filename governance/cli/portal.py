@@ -1,0 +1,26 @@
+"""`gov portal`: the web pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from governance.config import load_settings
+
+
+@click.command("portal")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8090, show_default=True)
+@click.pass_obj
+def command(home: Path | None, host: str, port: int) -> None:
+    """Serve the reports and the catalogue as web pages until stopped. Pages hold names, rules and counts, never a cell value.
+
+    Example: gov portal --port 8090
+    """
+    from governance.pipeline.context import open_context
+    from governance.portal.app import serve
+
+    context = open_context(load_settings(home))
+    click.echo(f"the portal is at http://{host}:{port}")
+    serve(context, host, port)
