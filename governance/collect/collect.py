@@ -36,6 +36,7 @@ from governance.lineage.record import record_run
 from governance.lineage.store_edges import LANDED_PREFIX, landed_edges, source_name
 from governance.state import batches
 from governance.state.batches import BatchRow
+from governance.state.crash import crash_point
 from governance.state.database import Database
 from governance.state.tables import batch as batch_table
 from governance.state.tables import run as run_table
@@ -138,6 +139,7 @@ def _commit(
     """Batch row, run, lineage and ledger entry: visible together or not at all."""
     at = database.clock()
     counts = _counts(received)
+    crash_point("collect.before_commit")
     try:
         with database.unit_of_work() as tx:
             batches.insert_landed(tx, landed, window, revision, at)
@@ -157,12 +159,14 @@ def _commit(
                 namespace=settings.lineage_namespace,
             )
             append(tx, "landed", _facts(landed, counts), actor=actor, writer=database.writer, at=at)
+            crash_point("collect.in_commit")
     except OperationalError as error:
         raise StorageError(
             f"the state database does not take the manifest: {type(error.orig).__name__}",
             where=landed.batch,
             do="free or repair its storage, then run the task again",
         ) from None
+    crash_point("collect.after_commit")
 
 
 def _counts(received: list[Received]) -> dict[str, int]:

@@ -51,12 +51,7 @@ class DatabaseAdapter:
         table = f"{source.schema}.{source.table}" if source.schema else source.table
         self.shown = f"{shown(source.location)}#{table}"
         self._source, self._home, self._environ = source, home, environ
-        self._watermark = dataset.watermark if dataset.load_mode == "append" else None
-        if dataset.load_mode == "append" and self._watermark is None:
-            fault = Fault(
-                dataset.file, 1, "gov.watermark", "append from a database needs a watermark", "", "declare one"
-            )
-            raise DeclarationError((fault,))
+        self._watermark = _watermark(dataset) if dataset.load_mode == "append" else None
 
     @property
     def has_history(self) -> bool:

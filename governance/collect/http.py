@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from governance.catalog.types import HttpSource
@@ -33,10 +35,11 @@ class HttpAdapter:
     def originals(self, window: Window) -> Generator[Original]:
         import httpx
 
-        address = expand_address(self._location, self._environ)
+        address = self._address()
         headers = {"Accept-Encoding": "identity", "User-Agent": "governance-collect"}
         try:
             with (
+                _unlogged(),
                 httpx.Client(follow_redirects=True, timeout=_TIMEOUT_SECONDS, headers=headers) as client,
                 client.stream("GET", address) as response,
             ):
@@ -46,14 +49,15 @@ class HttpAdapter:
                 chunks = self._chunks(response)
                 yield Original(name, stream_of(chunks), int(length) if length.isdigit() else None)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise SourceContentError(
-                f"not an address: {type(error).__name__}",
-                where=self.shown,
-                allowed="http:// or https://",
-                do="correct it",
-            ) from None
+            raise self._no_address(error) from None
         except httpx.HTTPError as error:
             raise self._broken(error) from None
+
+    def _address(self) -> str:
+        try:
+            return expand_address(self._location, self._environ)
+        except ValueError as error:
+            raise self._no_address(error) from None
 
     def _check(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -90,5 +94,24 @@ class HttpAdapter:
         except httpx.HTTPError as error:
             raise self._broken(error) from None
 
+    def _no_address(self, error: Exception) -> GovernanceError:
+        return SourceContentError(
+            f"not an address: {type(error).__name__}", where=self.shown, allowed="http:// or https://", do="correct it"
+        )
+
     def _broken(self, error: Exception) -> GovernanceError:
         return SourceUnavailable(f"no whole answer: {type(error).__name__}", where=self.shown, do="try again later")
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """The client's own log lines quote addresses and headers, and with them credentials: none while it runs."""
+    loggers = [logging.getLogger(name) for name in ("httpx", "httpcore")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -23,6 +23,7 @@ from governance.config import Settings
 from governance.errors import SourceContentError, StorageError
 from governance.keys.frames import FrameResult, encrypt
 from governance.keys.names import KeyName, KeyStore
+from governance.state.crash import crash_point
 from governance.state.values import LandedFile
 
 
@@ -78,6 +79,7 @@ def receive(
             os.fsync(target.fileno())
         if inspection.fault:
             _reject(place, original.name, part, result, inspection.fault, at)
+        crash_point("collect.before_rename")
         part.replace(final)
         sync_folder(place.folder)
     counts = original.counts()

@@ -11,7 +11,7 @@ import pytest
 
 from governance.catalog.types import FileSource
 from governance.errors import GovernanceError, SourceContentError, SourceUnavailable
-from tests.collect.conftest import Home, meters
+from tests.collect.home import Home, meters
 
 Deliver = Callable[[str, bytes], Path]
 
