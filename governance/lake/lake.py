@@ -1,0 +1,284 @@
+"""`Lake`: the tables of one home. Write files, prepare snapshots, swap them in the caller's unit of work, read what a
+snapshot holds.
+
+    spec -> ensure -> writer -> DataFile ... prepare -> Prepared -> swap(tx) -> snapshot -> files / scan / bind
+
+Nothing is visible before the swap's transaction commits. `ensure`, `writer` and `prepare` do file and catalog work:
+never call them inside a unit of work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import duckdb
+import pyarrow as pa
+import sqlglot
+from sqlalchemy import Connection
+from sqlglot import exp
+
+from governance.config import Settings
+from governance.errors import Conflict, Damaged, NotReady, Refused, StorageError
+from governance.keys import grants
+from governance.keys.names import KeyName, KeyStore
+from governance.lake import plan
+from governance.lake.plan import PlannedFile, StagedTable
+from governance.lake.reader import Reading, attach, quoted, reading
+from governance.lake.schema import LakeSchema, Metadata, read_metadata
+from governance.lake.specs import TableSpec
+from governance.lake.writer import TableWriter
+from governance.state.crash import crash_point
+from governance.state.database import Database
+from governance.state.values import DataFile
+
+BATCH_ROWS = 122_880
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """Files to add to a table and paths to take out. `base`, when given, is the snapshot that it must still be at
+    (None: no snapshot).
+    """
+
+    table: str
+    add: tuple[DataFile, ...] = ()
+    remove: tuple[str, ...] = ()
+    base: int | None | Literal["any"] = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Snapshots that are written but not visible."""
+
+    tables: tuple[StagedTable, ...]
+
+    @property
+    def snapshots(self) -> dict[str, int]:
+        """The snapshot that each table will be at after the swap."""
+        return {table.table: table.snapshot for table in self.tables}
+
+
+class Lake:
+    """Tables under `settings.lake`, their pointer in `database`, their keys in `keystore`."""
+
+    def __init__(self, settings: Settings, database: Database, keystore: KeyStore) -> None:
+        self._settings, self._database, self._keystore = settings, database, keystore
+        self.root = settings.lake
+
+    def ensure(self, spec: TableSpec) -> None:
+        """Create the table, or evolve it: add, rename (by the contract's own id), widen, drop. Committed at once, safe
+        to repeat.
+
+        Raises DeclarationError for a change of type that would lose values, Conflict when two evolve it at once.
+        """
+        with self._database.read() as connection:
+            location = plan.location(connection, spec.name)
+        if location is not None and _matches(spec, read_metadata(location).schema):
+            return
+        with _file_errors(spec.name):
+            from governance.lake import iceberg
+
+            self.root.mkdir(parents=True, exist_ok=True)
+            iceberg.ensure(self._database, self.root, spec)
+
+    def writer(self, spec: TableSpec, batch: str) -> TableWriter:
+        """A writer of `batch`'s rows; the table must have been ensured for this spec."""
+        schema = self._metadata(spec.name).schema
+        if not _matches(spec, schema):
+            raise Conflict("the table's schema is another's", where=spec.name, do="ensure it again")
+        return TableWriter(
+            spec, schema, self.root, batch, keystore=self._keystore, threads=min(2, self._settings.threads)
+        )
+
+    def prepare(self, changes: Sequence[TableChange]) -> Prepared:
+        """Write the next snapshot of every table concerned; nothing is visible yet. A crash or a refusal leaves
+        unreferenced files.
+
+        Raises Conflict when a table is not at its `base`, or a file to take out is not in it any more.
+        """
+        from governance.lake import iceberg
+
+        for change in changes:
+            if change.base != "any" and self.snapshot(change.table) != change.base:
+                raise Conflict("the table is not at its base any more", where=change.table, do="take a new base")
+        with _file_errors(", ".join(change.table for change in changes)):
+            staged = tuple(
+                iceberg.stage(self._database, self.root, change.table, change.add, change.remove) for change in changes
+            )
+        crash_point("lake.after_prepare")
+        return Prepared(staged)
+
+    def swap(self, tx: Connection, prepared: Prepared) -> dict[str, int]:
+        """Make the prepared snapshots current inside `tx`; snapshot id by table. Raises Conflict when somebody came
+        first.
+        """
+        swapped = plan.swap(tx, prepared.tables, at=self._database.clock())
+        crash_point("lake.in_swap")
+        return swapped
+
+    def snapshot(self, table: str, connection: Connection | None = None) -> int | None:
+        """What readers of `table` see now (in `connection`'s transaction, if given); None before its first swap."""
+        if connection is None:
+            with self._database.read() as own:
+                return self.snapshot(table, own)
+        location = plan.location(connection, table)
+        if location is None:
+            return None
+        known = plan.snapshot_at(connection, table, location)
+        return known if known is not None else read_metadata(location).snapshot
+
+    def files(self, table: str, snapshot: int | None, *, current: bool | None = None) -> tuple[DataFile, ...]:
+        """The data files of a snapshot, sorted by path; of a table with versions only those that are (not) `current`,
+        when asked.
+        """
+        return tuple(item.file for item in self._planned(table, snapshot, current))
+
+    def schema(self, table: str, snapshot: int) -> LakeSchema:
+        """The schema that `snapshot` was made with."""
+        return _schema_at(self._metadata(table), table, snapshot)
+
+    def keys(self, table: str, snapshot: int, columns: Sequence[str]) -> frozenset[KeyName]:
+        """Exactly the keys that reading `columns` of `snapshot` takes, footers included; empty when all of it is clear."""
+        read, _ = self._reading(table, snapshot, columns, None)
+        return frozenset(map(KeyName.parse, read.keys))
+
+    def scan(
+        self,
+        table: str,
+        snapshot: int | None,
+        columns: Sequence[str],
+        *,
+        grant_id: str | None = None,
+        where: str | None = None,
+        current: bool | None = None,
+    ) -> pa.RecordBatchReader:
+        """Rows of a snapshot in no order, `columns` as asked. `where` is a DuckDB condition over the table's columns.
+
+        Raises Refused before any file is opened when the grant does not name every key that it takes.
+        """
+        condition = sqlglot.parse_one(where, dialect="duckdb") if where else None
+        extra = {column.name for column in condition.find_all(exp.Column)} - set(columns) if condition else set()
+        connection = self._connect()
+        try:
+            source = self._source(connection, "scan", table, snapshot, [*columns, *sorted(extra)], grant_id, current)
+            names = ", ".join(map(quoted, columns))
+            suffix = f" WHERE {condition.sql('duckdb')}" if condition else ""
+            reader = connection.sql(f"SELECT {names} FROM ({source}) AS t{suffix}").to_arrow_reader(BATCH_ROWS)
+        except BaseException:
+            connection.close()
+            raise
+        return pa.RecordBatchReader.from_batches(reader.schema, _closing(reader, connection))
+
+    def bind(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        name: str,
+        table: str,
+        snapshot: int | None,
+        columns: Sequence[str],
+        *,
+        grant_id: str | None = None,
+        current: bool | None = None,
+    ) -> None:
+        """Make `columns` of a snapshot the view `name` (`<schema>.<name>` or `<name>`) of `con`; it may be read many
+        times.
+        """
+        source = self._source(con, name, table, snapshot, columns, grant_id, current)
+        schema, _, short = name.rpartition(".")
+        if schema:
+            con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+        target = f"{quoted(schema)}.{quoted(short)}" if schema else quoted(short)
+        con.execute(f"CREATE OR REPLACE VIEW {target} AS {source}")
+
+    def _source(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        name: str,
+        table: str,
+        snapshot: int | None,
+        columns: Sequence[str],
+        grant_id: str | None,
+        current: bool | None,
+    ) -> str:
+        read, metadata = self._reading(table, snapshot, columns, current)
+        self._require(read, grant_id)
+        return attach(con, name, read, metadata, root=self.root, keystore=self._keystore, grant_id=grant_id)
+
+    def _require(self, read: Reading, grant_id: str | None) -> None:
+        """Refused unless the grant holds now and names every key of the reading."""
+        if not read.keys:
+            return
+        if grant_id is None:
+            raise Refused("encrypted columns are read under a grant only", where="lake")
+        with self._database.read() as connection:
+            grants.require(connection, grant_id, sorted(read.keys), at=self._database.clock())
+
+    def _reading(
+        self, table: str, snapshot: int | None, columns: Sequence[str], current: bool | None
+    ) -> tuple[Reading, Metadata]:
+        metadata = self._metadata(table)
+        schema = metadata.schema if snapshot is None else _schema_at(metadata, table, snapshot)
+        return reading(schema, self._planned(table, snapshot, current), columns), metadata
+
+    def _planned(self, table: str, snapshot: int | None, current: bool | None) -> tuple[PlannedFile, ...]:
+        if snapshot is None:
+            return ()
+        with self._database.read() as connection:
+            found = plan.files_of(connection, table, snapshot)
+        if found is None:
+            from governance.lake import iceberg
+
+            found = iceberg.planned(self._database, self.root, table, snapshot)
+        if current is None:
+            return found
+        part = f"/_current={str(current).lower()}/"
+        return tuple(item for item in found if part in item.file.path)
+
+    def _metadata(self, table: str) -> Metadata:
+        with self._database.read() as connection:
+            location = plan.location(connection, table)
+        if location is None:
+            raise NotReady("no such table yet", where=table)
+        return read_metadata(location)
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        """A connection that never spills: what it reads may be sensitive."""
+        return duckdb.connect(
+            config={
+                "threads": self._settings.threads,
+                "memory_limit": f"{self._settings.memory_limit_mb}MB",
+                "temp_directory": "",
+                "preserve_insertion_order": False,
+            }
+        )
+
+
+def _matches(spec: TableSpec, schema: LakeSchema) -> bool:
+    wanted = {(column.name, column.type, column.id) for column in spec.columns}
+    return wanted == {(column.name, column.type, column.own_id) for column in schema.columns}
+
+
+def _schema_at(metadata: Metadata, table: str, snapshot: int) -> LakeSchema:
+    if snapshot not in metadata.schema_of:
+        raise Damaged(f"snapshot {snapshot} is not in the table", where=table)
+    return metadata.schemas[metadata.schema_of[snapshot]]
+
+
+def _closing(reader: pa.RecordBatchReader, connection: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from reader
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _file_errors(where: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "input/output error"
+        raise StorageError(f"the lake cannot be written or read: {reason}", where=where) from None
