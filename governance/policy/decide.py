@@ -1,0 +1,217 @@
+"""Decisions: access rules compiled to Cedar, asked once for each (field, action), met in the lattice, with the rules
+that decided.
+
+Actions are distinct (`read_raw`, `read_masked_<mask>`, `aggregate_only`), so that a proof or a review can speak of "who may ever read raw".
+A rule becomes one `permit`, a rule with action none a `forbid`; `read_raw` also asks for the clearance. Cedar skips a
+policy that errors, which would open what a `forbid` closes: therefore any error, and anything but Allow, is a no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import cedarpy
+
+from governance.catalog.types import TOKEN_SUFFIX, ColumnType, Field, Level
+from governance.errors import Refused
+from governance.policy import filters
+from governance.policy.access import Access, Rule, Subject
+from governance.policy.filters import RowFilter
+from governance.policy.lattice import NONE, RAW, Outcome, meet
+
+_RANK = {level: rank for rank, level in enumerate(Level, start=1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table as policy sees it. `level` None: nobody classified it, and nobody sees it."""
+
+    name: str
+    type: ColumnType
+    level: Level | None
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, field: Field) -> Column:
+        return cls(field.name, field.type, field.classification, field.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome for one column, the rules that opened (or closed) it, the bound row filters of those rules, and why
+    in words.
+    """
+
+    outcome: Outcome
+    rules: tuple[str, ...]
+    reason: str
+    row_filters: tuple[RowFilter, ...] = ()
+
+
+class Decider:
+    """The rules of one `Access`, compiled once."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self._actions = {_action(rule.action): rule.action for rule in access.rules if rule.action != NONE}
+        self._names = [rule.id for rule in access.rules]
+        self.policies = "\n".join(_policy(rule) for rule in access.rules)
+
+    def decide(
+        self, subject: str, purpose: str, table: str, columns: Sequence[Column], *, at: datetime
+    ) -> dict[str, Decision]:
+        """The decision for every column of `table`, by name. An unknown subject or purpose gets `none` throughout."""
+        known = self.access.subject(subject)
+        if known is None or purpose not in {p.id for p in self.access.purposes}:
+            return {column.name: Decision(NONE, (), "unknown subject or purpose") for column in columns}
+        asked = [column for column in columns if not _closed_always(column)]
+        answers = self._ask(known, purpose, table, asked, at)
+        types = {column.name: column.type for column in columns}
+        made: dict[str, Decision] = {}
+        for column in columns:
+            why = _closed_always(column)
+            made[column.name] = (
+                Decision(NONE, (), why) if why else self._combine(known, column, answers[column.name], types)
+            )
+        return made
+
+    def _ask(
+        self, subject: Subject, purpose: str, table: str, columns: Sequence[Column], at: datetime
+    ) -> dict[str, list[tuple[Outcome, bool, tuple[str, ...]]]]:
+        """column -> for each action: its outcome, whether it is allowed, the rules that said so."""
+        context = {"purpose": purpose, "now": _micros(at)}
+        requests = [
+            {
+                "principal": _uid("User", subject.name),
+                "action": _uid("Action", action),
+                "resource": _uid("Column", f"{table}.{column.name}"),
+                "context": context,
+            }
+            for column in columns
+            for action in self._actions
+        ]
+        answers: dict[str, list[tuple[Outcome, bool, tuple[str, ...]]]] = {column.name: [] for column in columns}
+        if not requests:
+            return answers
+        results = cedarpy.is_authorized_batch(requests, self.policies, _entities(subject, table, columns))
+        places = [(column.name, outcome) for column in columns for outcome in self._actions.values()]
+        for (name, outcome), result in zip(places, results, strict=True):
+            if result.diagnostics.errors:
+                answers[name].append((outcome, False, ("",)))
+                continue
+            reasons = tuple(self._names[int(reason.removeprefix("policy"))] for reason in result.diagnostics.reasons)
+            answers[name].append((outcome, result.decision == cedarpy.Decision.Allow, tuple(sorted(reasons))))
+        return answers
+
+    def _combine(
+        self,
+        subject: Subject,
+        column: Column,
+        answers: Iterable[tuple[Outcome, bool, tuple[str, ...]]],
+        types: Mapping[str, ColumnType],
+    ) -> Decision:
+        opened: dict[str, Outcome] = {}
+        closed: set[str] = set()
+        for outcome, allowed, rules in answers:
+            if allowed:
+                opened.update(dict.fromkeys(rules, outcome))
+            else:
+                closed.update(rules)
+        closing = tuple(sorted(closed - {""}))
+        if closing:
+            return Decision(NONE, closing, f"closed by {', '.join(closing)}")
+        if "" in closed:
+            return Decision(NONE, (), "the decision met an error")
+        row_filters: list[RowFilter] = []
+        for rule_id in sorted(opened):
+            row_filter = self.access.rule(rule_id).row_filter
+            if row_filter is None:
+                continue
+            if any(compare.column not in types for compare in filters.comparisons(row_filter)):
+                del opened[rule_id]
+                continue
+            try:
+                row_filters.append(filters.bind(row_filter, subject.session, types))
+            except Refused as refused:
+                return Decision(NONE, (rule_id,), f"{rule_id}: {refused.found}")
+        outcome = meet(opened.values())
+        rules = tuple(sorted(opened))
+        if not opened and column.level is not None and _RANK[column.level] > _RANK[subject.clearance]:
+            return Decision(NONE, (), f"no rule opens it to the clearance {subject.clearance}")
+        return Decision(outcome, rules, _reason(outcome, opened), tuple(dict.fromkeys(row_filters)))
+
+
+def _reason(outcome: Outcome, opened: Mapping[str, Outcome]) -> str:
+    if not opened:
+        return "no rule opens it"
+    if outcome == NONE:
+        return f"masks that cannot be compared: {', '.join(sorted(opened))}"
+    deciding = sorted(rule for rule, own in opened.items() if own == outcome)
+    return f"{outcome} by {', '.join(deciding)}"
+
+
+def _closed_always(column: Column) -> str:
+    if column.name.endswith(TOKEN_SUFFIX) or column.name.startswith("_"):
+        return "a column of the lake itself"
+    return "" if column.level is not None else "not classified"
+
+
+def _policy(rule: Rule) -> str:
+    effect = "forbid" if rule.action == NONE else "permit"
+    scope = "action" if rule.action == NONE else f"action == {_uid('Action', _action(rule.action))}"
+    who = [_uid("Role", role) for role in rule.roles] + [_uid("User", name) for name in rule.subjects]
+    tests = [f"principal in [{', '.join(who)}]", f"[{', '.join(map(_text, rule.purposes))}].contains(context.purpose)"]
+    for kind, names in (("Level", rule.where.levels), ("Tag", rule.where.tags), ("Table", rule.where.tables)):
+        if names:
+            tests.append(f"resource in [{', '.join(_uid(kind, name) for name in names)}]")
+    if rule.action == RAW:
+        tests.append("resource.rank <= principal.clearance")
+    tests += [f"!(resource in {_uid('Tag', tag)})" for tag in rule.where.without_tags]
+    if rule.valid_from:
+        tests.append(f"context.now >= {_micros(rule.valid_from)}")
+    if rule.valid_to:
+        tests.append(f"context.now < {_micros(rule.valid_to)}")
+    return f"{effect}(principal, {scope}, resource) when {{ {' && '.join(tests)} }};"
+
+
+def _entities(subject: Subject, table: str, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    roles = [{"type": "Role", "id": role} for role in subject.roles]
+    made = [_entity("User", subject.name, roles, clearance=_RANK[subject.clearance])]
+    for column in columns:
+        assert column.level is not None
+        parents = [{"type": "Level", "id": column.level.value}, {"type": "Table", "id": table}]
+        parents += [{"type": "Tag", "id": tag} for tag in column.tags]
+        made.append(_entity("Column", f"{table}.{column.name}", parents, rank=_RANK[column.level]))
+    return made
+
+
+def _entity(kind: str, name: str, parents: list[dict[str, str]], **attributes: int) -> dict[str, Any]:
+    return {"uid": {"type": kind, "id": name}, "attrs": attributes, "parents": parents}
+
+
+def _action(outcome: Outcome) -> str:
+    match outcome.kind:
+        case "raw":
+            return "read_raw"
+        case "mask":
+            return f"read_masked_{outcome.mask}"
+        case _:
+            return str(outcome)
+
+
+def _uid(kind: str, name: str) -> str:
+    return f"{kind}::{_text(name)}"
+
+
+def _text(value: str) -> str:
+    """A Cedar string literal."""
+    if any(ord(character) < 32 for character in value):
+        raise Refused("a name in the access rules holds a control character", do="correct the name")
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _micros(at: datetime) -> int:
+    return int(at.astimezone(UTC).timestamp() * 1_000_000)

@@ -1,0 +1,173 @@
+"""Restrictions: everything that holds for one subject, purpose, table and snapshot, as one canonical value with its
+hash.
+
+The document is Apache Iceberg's REST read-restrictions (`required-row-filter` on raw values, then
+`required-column-projections` by field id) with three additions: `deny` for columns that are not there for the
+subject, our own masks as `gov:<mask>`, and obligations. A reader that does not know an action must fail, so each
+addition closes and none opens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from governance.catalog.types import ColumnType
+from governance.policy import filters, masks
+from governance.policy.decide import Column, Decider, Decision
+from governance.policy.filters import And, RowFilter
+from governance.policy.lattice import Outcome, meet
+
+
+@dataclass(frozen=True, slots=True)
+class Restricted:
+    """One column of the table for the subject."""
+
+    name: str
+    field_id: int
+    type: ColumnType
+    outcome: Outcome
+    rules: tuple[str, ...]
+    reason: str
+
+    @property
+    def visible(self) -> bool:
+        """`aggregate_only` is not: the query service has no sound form of it yet."""
+        return self.outcome.kind in ("mask", "raw")
+
+
+@dataclass(frozen=True, slots=True)
+class Restrictions:
+    """What the scanner enforces. `row_filter` is bound: it holds no session attribute. `max_rows` limits an answer,
+    None does not.
+    """
+
+    subject: str
+    purpose: str
+    table: str
+    snapshot: int
+    columns: tuple[Restricted, ...]
+    row_filter: RowFilter | None
+    no_export: bool
+    max_rows: int | None
+    policies: tuple[str, ...]
+    """Hashes of the policies that were met: the release's and the current one."""
+
+    @property
+    def visible(self) -> tuple[Restricted, ...]:
+        return tuple(column for column in self.columns if column.visible)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The canonical document; read-restrictions in it are in Iceberg's own form."""
+        ids = {column.name: column.field_id for column in self.columns}
+        projections = [
+            {"field-id": column.field_id, "action": _action(column)}
+            for column in sorted(self.columns, key=lambda column: column.field_id)
+            if column.outcome.kind != "raw"
+        ]
+        restrictions: dict[str, Any] = {"required-column-projections": projections}
+        if self.row_filter is not None:
+            restrictions["required-row-filter"] = filters.iceberg(self.row_filter, ids)
+        return {
+            "v": 1,
+            "subject": self.subject,
+            "purpose": self.purpose,
+            "table": self.table,
+            "snapshot": str(self.snapshot),
+            "policies": list(self.policies),
+            "read-restrictions": restrictions,
+            "obligations": {"no-export": self.no_export, "max-rows": self.max_rows},
+        }
+
+    @property
+    def canonical(self) -> bytes:
+        text = json.dumps(self.document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return text.encode("utf-8")
+
+    @property
+    def decision_hash(self) -> str:
+        return hashlib.sha256(self.canonical).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy to be met with others: its rules, the table's columns as classified under it, and the hash of its
+    text.
+    """
+
+    decider: Decider
+    columns: tuple[Column, ...]
+    hash: str
+
+
+def compile_restrictions(
+    policies: Sequence[Policy],
+    *,
+    subject: str,
+    purpose: str,
+    table: str,
+    snapshot: int,
+    field_ids: Mapping[str, int],
+    at: datetime,
+) -> Restrictions:
+    """The meet of all `policies` (the release's and the current one) over the columns of `field_ids`.
+
+    A column that one of the policies does not know is closed. The row filters of all rules that open a visible column
+    hold together.
+    """
+    decided = [policy.decider.decide(subject, purpose, table, policy.columns, at=at) for policy in policies]
+    types = {column.name: column.type for column in policies[-1].columns}
+    columns = tuple(
+        _met(name, field_id, types[name], [decisions.get(name) for decisions in decided])
+        for name, field_id in field_ids.items()
+        if name in types
+    )
+    visible = {column.name for column in columns if column.visible}
+    row_filters = dict.fromkeys(
+        row_filter
+        for decisions in decided
+        for name, decision in decisions.items()
+        if name in visible
+        for row_filter in decision.row_filters
+    )
+    rules = [
+        policy.decider.access.rule(rule)
+        for policy, decisions in zip(policies, decided, strict=True)
+        for name in visible
+        for rule in decisions[name].rules
+    ]
+    limits = [rule.obligations.max_rows for rule in rules if rule.obligations.max_rows is not None]
+    return Restrictions(
+        subject=subject,
+        purpose=purpose,
+        table=table,
+        snapshot=snapshot,
+        columns=columns,
+        row_filter=And.model_construct(parts=tuple(row_filters)) if row_filters else None,
+        no_export=any(rule.obligations.no_export for rule in rules),
+        max_rows=min(limits) if limits else None,
+        policies=tuple(policy.hash for policy in policies),
+    )
+
+
+def _met(name: str, field_id: int, kind: ColumnType, decisions: Sequence[Decision | None]) -> Restricted:
+    known = [decision for decision in decisions if decision is not None]
+    if len(known) < len(decisions):
+        return Restricted(name, field_id, kind, meet([]), (), "not part of the release")
+    outcome = meet(decision.outcome for decision in known)
+    rules = tuple(sorted({rule for decision in known for rule in decision.rules}))
+    deciding = next((d for d in known if d.outcome == outcome), None)
+    reason = deciding.reason if deciding else "release and current policy cannot be compared"
+    return Restricted(name, field_id, kind, outcome, rules, reason)
+
+
+def _action(column: Restricted) -> str:
+    mask = column.outcome.mask
+    if mask is None:
+        return "deny"
+    return str(mask) if mask.kind in masks.ICEBERG else f"gov:{mask}"
