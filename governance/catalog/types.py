@@ -111,6 +111,8 @@ class Field:
     """Severity by base rule (required, unique, type, range, pattern, length, codeSet, reference, check); default quarantine."""
     description: str = ""
     line: int = 0
+    id: str = ""
+    """ODCS `id`, if the contract gives one: with it a renamed field keeps its column in the lake."""
 
     @property
     def encrypted(self) -> bool:
