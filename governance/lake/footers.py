@@ -26,7 +26,7 @@ from governance.lake.schema import FIELD_ID, LakeSchema
 from governance.lake.writer import ENCRYPTED, SCHEMA
 from governance.state.values import DataFile
 
-_EPOCH_DAY, _EPOCH = date(1970, 1, 1), datetime(1970, 1, 1)  # noqa: DTZ001
+_EPOCH_DAY, _EPOCH = date(1970, 1, 1), datetime(1970, 1, 1)
 _BOUND_CHARACTERS = 16
 
 
@@ -104,15 +104,24 @@ def bounds(found: FileStatistics, schema: LakeSchema) -> dict[int, tuple[bytes, 
     """Lower and upper bound by field id in Iceberg's single-value form, for types whose printed form is exact."""
     made = {}
     for column in schema.columns:
-        if column.id in found.lows:
-            lows = [_value(column.type, text) for text in found.lows[column.id]]
-            highs = [_value(column.type, text) for text in found.highs[column.id]]
-            if None not in lows and None not in highs:
-                made[column.id] = (_bytes(column.type, min(lows)), _bytes(column.type, max(highs)))  # type: ignore[type-var]
+        lows = _values(column.type, found.lows.get(column.id, ()))
+        highs = _values(column.type, found.highs.get(column.id, ()))
+        if lows and highs:
+            made[column.id] = (_bytes(column.type, lows[0]), _bytes(column.type, highs[-1]))
     return made
 
 
-def _value(kind: str, text: str) -> int | str | Decimal | None:
+def _values(kind: str, texts: Sequence[str]) -> list[int] | list[str]:
+    """The comparable values of `texts`, sorted; empty when one of them has none."""
+    values = [_value(kind, text) for text in texts]
+    numbers = sorted(value for value in values if isinstance(value, int))
+    words = sorted(value for value in values if isinstance(value, str))
+    if len(numbers) == len(values):
+        return numbers
+    return words if len(words) == len(values) else []
+
+
+def _value(kind: str, text: str) -> int | str | None:
     """The statistic as a comparable value; None when this type (or so long a text) gets no bounds."""
     if kind == "long":
         return int(text)
@@ -129,10 +138,9 @@ def _value(kind: str, text: str) -> int | str | Decimal | None:
     return None
 
 
-def _bytes(kind: str, value: int | str | Decimal) -> bytes:
+def _bytes(kind: str, value: int | str) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8")
-    number = int(value)
     if kind.startswith("decimal"):
-        return number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True)
-    return struct.pack("<i" if kind == "date" else "<q", number)
+        return value.to_bytes((value.bit_length() + 8) // 8, "big", signed=True)
+    return struct.pack("<i" if kind == "date" else "<q", value)

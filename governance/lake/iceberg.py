@@ -205,9 +205,14 @@ def _evolve(table: Table, spec: TableSpec, schema: LakeSchema) -> None:
     """Change the schema where it differs; `schema` is the table's present one."""
     renames = _renames(spec, schema)
     now = {renames.get(column.name, column.name): column for column in schema.columns}
+    if len(now) < len(schema.columns):
+        taken = ", ".join(sorted(renames.values()))
+        raise DeclarationError(
+            (Fault(spec.name, 1, taken, "renamed to a name that the table has", "", "rename in steps"),)
+        )
     wanted = {column.name: column for column in spec.columns}
     added = [column for column in spec.columns if column.name not in now]
-    dropped = [column.name for name, column in now.items() if name not in wanted]
+    dropped = [c.name for name, c in now.items() if name not in wanted and not name.startswith("_")]
     changed = [c for c in spec.columns if c.name in now and (now[c.name].type, now[c.name].own_id) != (c.type, c.id)]
     if not (renames or added or dropped or changed):
         return
@@ -272,7 +277,7 @@ def _iceberg_file(
         content=DataFileContent.DATA,
         file_path=str(root / item.file.path),
         file_format=FileFormat.PARQUET,
-        partition=Record(*(["/_current=true/" in item.file.path] if partition.fields else [])),
+        partition=Record(*([_current(item.file.path)] if partition.fields else [])),
         record_count=item.file.rows,
         file_size_in_bytes=item.file.size_bytes,
         column_sizes=dict(found.sizes),
@@ -288,6 +293,11 @@ def _iceberg_file(
     )
     made.spec_id = partition.spec_id
     return made
+
+
+def _current(path: str) -> bool | None:
+    """The partition that a file's path names."""
+    return {"_current=true": True, "_current=false": False}.get(Path(path).parent.name)
 
 
 def _staged(

@@ -47,7 +47,7 @@ class TableChange:
     table: str
     add: tuple[DataFile, ...] = ()
     remove: tuple[str, ...] = ()
-    base: int | None | Literal["any"] = "any"
+    base: int | Literal["any"] | None = "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +165,10 @@ class Lake:
         connection = self._connect()
         try:
             source = self._source(connection, "scan", table, snapshot, [*columns, *sorted(extra)], grant_id, current)
-            names = ", ".join(map(quoted, columns))
-            suffix = f" WHERE {condition.sql('duckdb')}" if condition else ""
-            reader = connection.sql(f"SELECT {names} FROM ({source}) AS t{suffix}").to_arrow_reader(BATCH_ROWS)
+            connection.execute(f"CREATE TEMPORARY VIEW source AS {source}")
+            query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_("source")
+            query = query.where(condition) if condition else query
+            reader = connection.sql(query.sql("duckdb")).to_arrow_reader(BATCH_ROWS)
         except BaseException:
             connection.close()
             raise
@@ -235,8 +236,8 @@ class Lake:
             found = iceberg.planned(self._database, self.root, table, snapshot)
         if current is None:
             return found
-        part = f"/_current={str(current).lower()}/"
-        return tuple(item for item in found if part in item.file.path)
+        others = f"/_current={str(not current).lower()}/"
+        return tuple(item for item in found if others not in item.file.path)
 
     def _metadata(self, table: str) -> Metadata:
         with self._database.read() as connection:
@@ -258,8 +259,10 @@ class Lake:
 
 
 def _matches(spec: TableSpec, schema: LakeSchema) -> bool:
+    """Whether the table has exactly the spec's columns; our own of former times (`_current`) may be there besides."""
     wanted = {(column.name, column.type, column.id) for column in spec.columns}
-    return wanted == {(column.name, column.type, column.own_id) for column in schema.columns}
+    there = {(column.name, column.type, column.own_id) for column in schema.columns}
+    return wanted <= there and all(name.startswith("_") for name, _, _ in there - wanted)
 
 
 def _schema_at(metadata: Metadata, table: str, snapshot: int) -> LakeSchema:

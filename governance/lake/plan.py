@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from governance.errors import Conflict
 from governance.state.tables import iceberg_tables, lake_file, lake_snapshot
@@ -145,7 +146,10 @@ def _record(tx: Connection, table: StagedTable, at: datetime) -> None:
             .values(removed=table.sequence)
         )
     if table.added:
-        tx.execute(insert(lake_file), [_row(table, planned) for planned in table.added])
+        try:
+            tx.execute(insert(lake_file), [_row(table, planned) for planned in table.added])
+        except IntegrityError:
+            raise Conflict("a file is in a table already", where=table.table, do="take a new base") from None
 
 
 def _row(table: StagedTable, planned: PlannedFile) -> dict[str, object]:
@@ -161,7 +165,7 @@ def _row(table: StagedTable, planned: PlannedFile) -> dict[str, object]:
     }
 
 
-def _is(table: str) -> tuple[object, ...]:
+def _is(table: str) -> tuple[ColumnElement[bool], ...]:
     namespace, name = split(table)
     columns = iceberg_tables.c
     return columns.catalog_name == CATALOG, columns.table_namespace == namespace, columns.table_name == name

@@ -84,7 +84,7 @@ class Metadata:
     schema_of: Mapping[int, int]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def read_metadata(location: str) -> Metadata:
     """The metadata file at `location` (a path or a file: address). StorageError when absent, Damaged when it is not
     Iceberg's.
@@ -146,13 +146,16 @@ def _schema(raw: Mapping[str, Any]) -> LakeSchema:
 
 
 def _column(raw: Mapping[str, Any]) -> LakeColumn:
-    kind, element_id = raw["type"], None
-    if isinstance(kind, dict):
-        if kind["type"] != "list" or kind["element"] != "string":
+    kind: str = ""
+    element_id: int | None = None
+    if isinstance(nested := raw["type"], dict):
+        if nested["type"] != "list" or nested["element"] != "string":
             raise Damaged(f"column {raw['name']} is nested in a way that this lake does not use")
-        kind, element_id = "list<string>", kind["element-id"]
-    doc = raw.get("doc") or ""
-    return LakeColumn(raw["id"], raw["name"], kind, element_id, doc.removeprefix(_ID_MARK) if _ID_MARK in doc else "")
+        kind, element_id = "list<string>", nested["element-id"]
+    else:
+        kind = nested
+    own_id = str(raw.get("doc") or "").removeprefix(_ID_MARK) if _ID_MARK in str(raw.get("doc")) else ""
+    return LakeColumn(raw["id"], raw["name"], kind, element_id, own_id)
 
 
 def _arrow_field(column: LakeColumn) -> pa.Field:

@@ -131,13 +131,15 @@ def _fields(fields: tuple[Field, ...]) -> Iterator[ColumnSpec]:
     names = {field.name for field in fields}
     for field in fields:
         if field.name.endswith(TOKEN_SUFFIX):
-            yield ColumnSpec(field.name, TOKEN_TYPE, dictionary=False)
+            yield ColumnSpec(field.name, TOKEN_TYPE, dictionary=False, id=field.id)
         else:
             group = field.group if field.encrypted else ""
-            yield ColumnSpec(field.name, iceberg_type(field.type), encrypted=field.encrypted, group=group)
+            kind = iceberg_type(field.type)
+            yield ColumnSpec(field.name, kind, encrypted=field.encrypted, group=group, id=field.id)
     for field in fields:
         if field.token_name and field.token_name not in names:
-            yield ColumnSpec(field.token_name, TOKEN_TYPE, dictionary=False)
+            own_id = f"{field.id}{TOKEN_SUFFIX}" if field.id else ""
+            yield ColumnSpec(field.token_name, TOKEN_TYPE, dictionary=False, id=own_id)
 
 
 def _lineage() -> tuple[ColumnSpec, ...]:
