@@ -157,7 +157,7 @@ def _answer(client: Airflow, settings: Settings, approval: dict[str, object], sa
     assert isinstance(instance, dict)
     run_id, task_id = str(instance["dag_run_id"]), str(instance["task_id"])
     release = str(client.xcom(PUBLISH, run_id, "propose"))
-    client.approve(PUBLISH, run_id, task_id, sign(settings, release))
+    client.approve(PUBLISH, run_id, task_id, sign(release))
     say(f"steward signed release {release[:12]}… and approved it")
 
 
