@@ -1,0 +1,37 @@
+"""One write transaction: all of it or nothing; migrations can be repeated."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, insert, inspect, select
+
+from governance.state.database import Database
+from governance.state.tables import lease, metadata
+
+
+def test_a_unit_of_work_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'state.sqlite'}")
+    database.create()
+    with pytest.raises(KeyboardInterrupt), database.unit_of_work() as tx:
+        tx.execute(insert(lease).values(name="a", holder="b", expires_at=database.clock()))
+        raise KeyboardInterrupt
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(lease)).scalar_one() == 0
+    database.close()
+
+
+def test_creating_twice_gives_every_table_once(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'state.sqlite'}")
+    database.create()
+    database.create()
+    assert set(metadata.tables) <= set(inspect(database.engine).get_table_names())
+    database.close()
+
+
+def test_sqlite_is_durable_and_waits(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'state.sqlite'}")
+    database.create()
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+    database.close()

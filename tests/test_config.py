@@ -1,0 +1,46 @@
+"""A home's settings: found upward, all paths absolute, unknown keys refused."""
+
+from pathlib import Path
+
+import pytest
+
+from governance.config import load_settings
+from governance.errors import DeclarationError, GovernanceError
+
+
+def test_a_home_without_any_key_has_defaults_inside_itself(tmp_path: Path) -> None:
+    (tmp_path / "gov.toml").write_text("")
+    settings = load_settings(tmp_path)
+    assert settings.catalog == tmp_path / "catalog"
+    assert settings.database_url == f"sqlite:///{tmp_path / 'var' / 'state.sqlite'}"
+    assert settings.lake.is_relative_to(settings.var)
+    assert not settings.keyring.is_relative_to(settings.lake)
+
+
+def test_a_home_is_found_from_a_folder_inside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gov.toml").write_text("")
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    monkeypatch.delenv("GOV_HOME", raising=False)
+    monkeypatch.chdir(inner)
+    assert load_settings().home == tmp_path
+
+
+def test_unknown_sections_and_keys_are_faults_all_at_once(tmp_path: Path) -> None:
+    (tmp_path / "gov.toml").write_text("[engine]\nthread = 2\n[lakes]\nx = 1\n[sources.tax]\npath = '/data'\n")
+    with pytest.raises(DeclarationError) as caught:
+        load_settings(tmp_path)
+    assert {fault.path for fault in caught.value.faults} == {"engine", "lakes", "sources.tax"}
+
+
+def test_a_source_path_is_taken_from_the_home(tmp_path: Path) -> None:
+    (tmp_path / "gov.toml").write_text(
+        "[sources.tax]\nlocation = 'in/tax'\n[sources.web]\nlocation = 'https://example.org/x'\n"
+    )
+    settings = load_settings(tmp_path)
+    assert settings.sources == {"tax": str(tmp_path / "in" / "tax"), "web": "https://example.org/x"}
+
+
+def test_no_home_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(GovernanceError, match="gov init"):
+        load_settings(tmp_path)
