@@ -1,0 +1,131 @@
+"""Which files of a home declare what, and their texts. The only module of this package that walks folders."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from governance.catalog.names import CURATED, STANDARDS, name_fault
+from governance.config import Settings
+from governance.errors import Fault
+
+CONTRACT, MODEL, CHECK = ".odcs.yaml", ".sql", ".check.sql"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One file: its path relative to the home, what its place says, its text and the text's digest."""
+
+    file: str
+    department: str
+    stem: str
+    text: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """All declaring files of a home by kind, each kind in order of path. `access` has the empty text when there is no file."""
+
+    contracts: tuple[Declaration, ...]
+    code_sets: tuple[Declaration, ...]
+    models: tuple[Declaration, ...]
+    checks: tuple[Declaration, ...]
+    suites: tuple[Declaration, ...]
+    access: Declaration
+
+
+def read_declarations(settings: Settings) -> tuple[Declarations, tuple[Fault, ...]]:
+    """Every declaration of the home, and the files that stand where nobody would read them."""
+    faults: list[Fault] = []
+    kinds: dict[str, list[Declaration]] = {"contract": [], "code_set": [], "model": [], "check": [], "suite": []}
+    access = Declaration(_relative(settings.catalog / "access.yaml", settings.home), "", "access", "", _digest(""))
+    for path, root in _walk(settings):
+        parts = path.relative_to(root).parts
+        kind, allowed = _kind(parts, in_catalog=root == settings.catalog)
+        file = _relative(path, settings.home)
+        if not kind:
+            faults.append(Fault(file, 1, "", "a file that nobody reads", allowed, "move or rename it"))
+            continue
+        department = parts[0] if len(parts) > 1 else ""
+        if len(parts) == 2 and department not in (CURATED, STANDARDS) and (problem := name_fault(department)):
+            faults.append(
+                Fault(file, 1, "", f"the folder {department!r}: {problem[0]}", problem[1], "rename the folder")
+            )
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            faults.append(Fault(file, 1, "", f"not UTF-8 at byte {error.start}", "UTF-8", "save it as UTF-8"))
+            continue
+        except OSError as error:
+            faults.append(Fault(file, 1, "", f"cannot be read: {error.strerror}", "", "make it readable"))
+            continue
+        declaration = Declaration(file, department, _stem(path.name), text, _digest(text))
+        if kind == "access":
+            access = declaration
+        else:
+            kinds[kind].append(declaration)
+    found = {kind: tuple(sorted(items, key=lambda d: d.file)) for kind, items in kinds.items()}
+    return Declarations(
+        found["contract"], found["code_set"], found["model"], found["check"], found["suite"], access
+    ), tuple(faults)
+
+
+def stamp(settings: Settings) -> str:
+    """A digest over path, size and time of change of every declaring file: quick to take, changes when any of them may have."""
+    digest = hashlib.sha256()
+    for path, _ in sorted(_walk(settings)):
+        stat = path.stat()
+        digest.update(f"{_relative(path, settings.home)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _walk(settings: Settings) -> Iterator[tuple[Path, Path]]:
+    """(file, root) below the two roots; hidden files and editors' backups are no declarations."""
+    for root in (settings.catalog, settings.expectations):
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")
+            for name in sorted(names):
+                if not name.startswith(".") and not name.endswith(("~", ".bak", ".swp", ".md", ".txt")):
+                    yield Path(folder) / name, root
+
+
+def _kind(parts: tuple[str, ...], *, in_catalog: bool) -> tuple[str, str]:
+    """(kind, what is allowed there); the empty kind for a file that stands nowhere."""
+    name = parts[-1]
+    if not in_catalog:
+        allowed = "expectations/<department>/<dataset>.json"
+        return ("suite", allowed) if len(parts) == 2 and name.endswith(".json") else ("", allowed)
+    if parts == ("access.yaml",):
+        return "access", ""
+    if len(parts) != 2:
+        return "", "access.yaml, <department>/<dataset>.odcs.yaml, curated/<model>.sql, standards/<codeset>.csv"
+    if parts[0] == STANDARDS:
+        return ("code_set", "") if name.endswith(".csv") else ("", "standards/<codeset>.csv")
+    if name.endswith(CONTRACT):
+        return "contract", ""
+    if parts[0] != CURATED:
+        return "", "<department>/<dataset>.odcs.yaml"
+    if name.endswith(CHECK):
+        check = name.removesuffix(CHECK).count(".") == 1
+        return ("check", "") if check else ("", "curated/<model>.<check>.check.sql")
+    model = name.endswith(MODEL) and "." not in name.removesuffix(MODEL)
+    return ("model", "") if model else ("", "curated/<model>.sql, <model>.odcs.yaml, <model>.<check>.check.sql")
+
+
+def _stem(name: str) -> str:
+    for suffix in (CONTRACT, CHECK, MODEL, ".csv", ".json", ".yaml"):
+        if name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return name
+
+
+def _relative(path: Path, home: Path) -> str:
+    return Path(os.path.relpath(path, home)).as_posix()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
