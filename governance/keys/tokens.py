@@ -41,10 +41,10 @@ def sql_digest_input(column_sql: str) -> str:
     """
     text = f"CAST(({column_sql}) AS VARCHAR)"
     plain = f"translate(nfc_normalize({text}), {_literal(_FULL_WIDTH)}, {_literal(_PLAIN)})"
-    standard = (
-        f"upper(trim(CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {plain} END, {_literal(_SPACES)}))"
-    )
-    return f"unhex(left(sha256(nullif({standard}, '')), 32))"
+    ascii_or_plain = f"CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {plain} END"
+    standard = f"upper(trim({ascii_or_plain}, {_literal(_SPACES)}))"
+    quick = f"CASE WHEN regexp_matches({text}, '^[0-9A-Z]+$') THEN {text} ELSE nullif({standard}, '') END"
+    return f"unhex(left(sha256({quick}), 32))"
 
 
 def tokens(blocks: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
