@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +153,17 @@ def _location(root: Path, location: str) -> str:
     if "://" in location:
         return location
     return str((root / location).resolve())
+
+
+def as_request(settings: Settings) -> dict[str, Any]:
+    """Settings as JSON values, for the request of a worker; `from_request` reads them again."""
+    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return {**plain, "sources": dict(settings.sources)}
+
+
+def from_request(request: Mapping[str, Any]) -> Settings:
+    """The settings that a parent sent with `as_request`."""
+    paths = {name: Path(request[name]) for name in ("home", "catalog", "expectations", "var", "keyring")}
+    socket = request["key_socket"]
+    return Settings(**{**request, **paths, "key_socket": Path(socket) if socket else None})
