@@ -87,6 +87,8 @@ class Expectation:
     id: str
     config: str
     rule_ids: tuple[str, ...]
+    holds: bool = False
+    """The one rule is a table rule whose value is TRUE when the expectation holds, instead of the metric that GX would look at."""
 
 
 @dataclass(frozen=True, slots=True)

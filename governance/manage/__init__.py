@@ -1,0 +1,9 @@
+"""manage: `Stored` -> `Judged`. The only stage that lets a batch in, and the only package that speaks Great Expectations.
+
+A contract and a suite are compiled to `RowRules` (`compile.py`), which store and develop evaluate in their one pass. What they counted
+becomes genuine GX results and one verdict here, and on go one commit that moves what readers see. Start reading at `compile.py`.
+"""
+
+from governance.manage.compile import compile_rules
+
+__all__ = ["compile_rules"]

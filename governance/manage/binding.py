@@ -1,0 +1,51 @@
+"""Compiled rules tried on an empty table: what DuckDB cannot bind is a fault of the suite, found before any data is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from governance.catalog.rules import CodeSetRule, RowRule, Rule, TableRule
+from governance.catalog.types import Dataset
+from governance.errors import Fault
+from governance.manage.suite import Entry
+
+
+def bind_faults(dataset: Dataset, rules: Sequence[Rule], file: str, entry: Entry) -> list[Fault]:
+    """A fault for each rule of one expectation whose SQL does not fit the dataset's columns."""
+    import duckdb
+
+    faults = []
+    with duckdb.connect() as connection:
+        columns = [f"{_quoted(f.name)} {f.type.duckdb()}" for f in dataset.fields]
+        columns += [f"{_quoted(f.name + '__bad')} BOOLEAN" for f in dataset.fields if f.type.kind != "string"]
+        connection.execute(f"CREATE TABLE t ({', '.join(columns)})")
+        for rule in rules:
+            for sql in _expressions(rule):
+                try:
+                    connection.execute(f"SELECT {sql} FROM t")  # noqa: S608
+                except duckdb.Error as error:
+                    found = str(error).splitlines()[0]
+                    path = f"expectations.{entry.n}: {entry.type}"
+                    faults.append(
+                        Fault(file, entry.line, path, found, "an expression on the contract's types", "correct it")
+                    )
+                    break
+    return faults
+
+
+def _expressions(rule: Rule) -> list[str]:
+    texts = [] if isinstance(rule, TableRule) else [rule.applies]
+    match rule:
+        case RowRule():
+            texts.append(rule.unexpected)
+        case TableRule():
+            texts.append(rule.value)
+        case CodeSetRule():
+            texts.append(rule.key)
+    return [text for text in texts if text]
+
+
+def _quoted(name: str) -> str:
+    return exp.to_identifier(name, quoted=True).sql("duckdb")

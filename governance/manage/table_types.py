@@ -1,0 +1,217 @@
+"""GX's expectations about a whole table or a column's aggregate, each as one function `Call -> Compiled`.
+
+A value that could be a cell's (smallest, largest, median, quantile, most frequent) leaves the store pass only for columns that are not
+encrypted; of an encrypted one the pass itself decides and gives TRUE or FALSE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlglot import exp
+
+from governance.catalog.types import Field
+from governance.manage.call import Call, Compiled
+from governance.manage.row_types import in_values
+from governance.manage.sql import Node, Unfit, all_of, call, cast, column, literal, needs_number, negate, number, text
+
+SALT = "gov_salt"
+"""DuckDB variable that the store pass may set: distinct values are counted by salted hashes, since what counts may spill."""
+
+_TYPE_NAMES: Mapping[str, frozenset[str]] = {
+    "string": frozenset({"VARCHAR", "TEXT", "STRING", "STR", "OBJECT", "STRINGTYPE", "CHAR"}),
+    "integer": frozenset({"BIGINT", "INTEGER", "INT", "INT64", "LONG", "LONGTYPE", "INTEGERTYPE"}),
+    "decimal": frozenset({"DECIMAL", "NUMERIC", "DECIMALTYPE"}),
+    "double": frozenset({"DOUBLE", "FLOAT", "FLOAT64", "REAL", "DOUBLETYPE", "DOUBLE_PRECISION"}),
+    "boolean": frozenset({"BOOLEAN", "BOOL", "BOOLEANTYPE"}),
+    "date": frozenset({"DATE", "DATETYPE"}),
+    "timestamp": frozenset({"TIMESTAMP", "DATETIME", "DATETIME64", "TIMESTAMPTYPE"}),
+}
+
+
+def row_count(c: Call) -> Compiled:
+    _some_bound(c)
+    return c.table([], c.filtered(exp.Count(this=exp.Star())))
+
+
+def row_count_equal(c: Call) -> Compiled:
+    _whole(c.kwargs.get("value"), "value")
+    return c.table([], c.filtered(exp.Count(this=exp.Star())))
+
+
+def columns_only(c: Call) -> Compiled:
+    """Judged on the contract's column names alone: needs nothing from the data."""
+    _one_of(c, ("value", "min_value", "max_value", "column_list", "column_set"))
+    return Compiled(())
+
+
+def column_exists(c: Call) -> Compiled:
+    c.field()
+    return Compiled(())
+
+
+def column_type(c: Call) -> Compiled:
+    """The stored column has the contract's type, so this holds always or is a fault now."""
+    field = c.field()
+    names = c.values("type_list") if "type_list" in c.kwargs else [c.kwargs.get("type_")]
+    given = {str(n).upper().partition("(")[0].strip() for n in names}
+    if not given & _TYPE_NAMES[field.type.kind]:
+        allowed = ", ".join(sorted(_TYPE_NAMES[field.type.kind]))
+        raise Unfit(f"the contract says that '{field.name}' is a {field.type.kind}", allowed)
+    return c.table([field], exp.GTE(this=exp.Count(this=exp.Star()), expression=number(0)), holds=True)
+
+
+def minimum(c: Call) -> Compiled:
+    return _extreme(c, exp.Min(this=column(c.field().name)))
+
+
+def maximum(c: Call) -> Compiled:
+    return _extreme(c, exp.Max(this=column(c.field().name)))
+
+
+def median(c: Call) -> Compiled:
+    return _extreme(c, call("median", needs_number(c.field())))
+
+
+def mean(c: Call) -> Compiled:
+    _some_bound(c)
+    return c.table([c.field()], _double(c.filtered(exp.Avg(this=needs_number(c.field())))))
+
+
+def total(c: Call) -> Compiled:
+    _some_bound(c)
+    return c.table([c.field()], _double(c.filtered(exp.Sum(this=needs_number(c.field())))))
+
+
+def standard_deviation(c: Call) -> Compiled:
+    _some_bound(c)
+    return c.table([c.field()], _double(c.filtered(call("stddev_samp", needs_number(c.field())))))
+
+
+def quantiles(c: Call) -> Compiled:
+    field = c.field()
+    ranges = c.kwargs.get("quantile_ranges")
+    points, bounds = (ranges.get("quantiles"), ranges.get("value_ranges")) if isinstance(ranges, dict) else (None, None)
+    if not isinstance(points, list) or not isinstance(bounds, list) or len(points) != len(bounds) or not points:
+        raise Unfit(
+            "quantile_ranges has no quantiles with one value range each",
+            "{quantiles: [..], value_ranges: [[low, high], ..]}",
+        )
+    values = [_double(c.filtered(call("quantile_disc", needs_number(field), number(float(q))))) for q in points]
+    if not field.encrypted:
+        return c.table([field], exp.Array(expressions=values))
+    holds = [_inside(v, field, low, high) for v, (low, high) in zip(values, bounds, strict=True)]
+    return c.table([field], all_of(holds), holds=True)
+
+
+def distinct_count(c: Call) -> Compiled:
+    _some_bound(c)
+    return c.table([c.field()], _distinct(c))
+
+
+def distinct_proportion(c: Call) -> Compiled:
+    _some_bound(c)
+    return c.table([c.field()], _ratio(_distinct(c), c.filtered(exp.Count(this=column(c.field().name)))))
+
+
+def present_proportion(c: Call) -> Compiled:
+    _some_bound(c)
+    present = c.filtered(exp.Count(this=column(c.field().name)))
+    return c.table([c.field()], _ratio(present, c.filtered(exp.Count(this=exp.Star()))))
+
+
+def distinct_in_set(c: Call) -> Compiled:
+    return c.table([c.field()], exp.EQ(this=_outside_set(c), expression=number(0)), holds=True)
+
+
+def distinct_contain_set(c: Call) -> Compiled:
+    return c.table([c.field()], exp.EQ(this=_found_in_set(c), expression=number(_set_size(c))), holds=True)
+
+
+def distinct_equal_set(c: Call) -> Compiled:
+    outside = exp.EQ(this=_outside_set(c), expression=number(0))
+    all_found = exp.EQ(this=_found_in_set(c), expression=number(_set_size(c)))
+    return c.table([c.field()], all_of([outside, all_found]), holds=True)
+
+
+def most_common_in_set(c: Call) -> Compiled:
+    """Holds when the most frequent value is in the set; of several equally frequent ones all, or one where `ties_okay`."""
+    field = c.field()
+    values = [literal(v, field.type) for v in c.values("value_set")]
+    if c.kwargs.get("ties_okay"):
+        raise Unfit("ties_okay is not supported", "ties_okay: false", "remove it")
+    mode = c.filtered(call("mode", column(field.name)))
+    return c.table([field], exp.In(this=mode, expressions=list[exp.Expression](values)), holds=True)
+
+
+def _extreme(c: Call, aggregate: Node) -> Compiled:
+    _some_bound(c)
+    field = c.field()
+    value = c.filtered(aggregate)
+    if field.encrypted or field.type.kind in ("string", "boolean"):
+        low, high = c.kwargs.get("min_value"), c.kwargs.get("max_value")
+        strict = bool(c.kwargs.get("strict_min")), bool(c.kwargs.get("strict_max"))
+        return c.table([field], _inside(value, field, low, high, *strict), holds=True)
+    for key in ("min_value", "max_value"):
+        if c.kwargs.get(key) is not None:
+            literal(c.kwargs[key], field.type)
+    if field.type.kind in ("date", "timestamp"):
+        return c.table([field], call("strftime", value, text("%Y-%m-%dT%H:%M:%S.%f")))
+    return c.table([field], value if field.type.kind == "integer" else _double(value))
+
+
+def _inside(
+    value: Node, field: Field, low: object, high: object, strict_low: bool = False, strict_high: bool = False
+) -> Node:
+    parts: list[Node] = []
+    if low is not None:
+        kind = exp.GT if strict_low else exp.GTE
+        parts.append(kind(this=value.copy(), expression=literal(low, field.type)))
+    if high is not None:
+        kind2 = exp.LT if strict_high else exp.LTE
+        parts.append(kind2(this=value.copy(), expression=literal(high, field.type)))
+    return all_of(parts) if parts else exp.true()
+
+
+def _distinct(c: Call) -> Node:
+    salted = call("concat", call("getvariable", text(SALT)), cast(column(c.field().name), "VARCHAR"))
+    keyed = exp.case().when(
+        exp.Not(this=exp.Is(this=column(c.field().name), expression=exp.null())), call("md5_number", salted)
+    )
+    return c.filtered(exp.Count(this=exp.Distinct(expressions=[keyed])))
+
+
+def _outside_set(c: Call) -> Node:
+    return c.filtered(exp.Count(this=exp.Star()), negate(in_values(c.field(), c.values("value_set"))))
+
+
+def _found_in_set(c: Call) -> Node:
+    found = exp.Count(this=exp.Distinct(expressions=[column(c.field().name)]))
+    return c.filtered(found, in_values(c.field(), c.values("value_set")))
+
+
+def _set_size(c: Call) -> int:
+    return len({literal(v, c.field().type).sql() for v in c.values("value_set") if v is not None})
+
+
+def _ratio(part: Node, whole: Node) -> Node:
+    return exp.Div(this=_double(part), expression=exp.Nullif(this=whole, expression=number(0)))
+
+
+def _double(node: Node) -> Node:
+    return cast(node, "DOUBLE")
+
+
+def _some_bound(c: Call) -> None:
+    if c.kwargs.get("min_value") is None and c.kwargs.get("max_value") is None:
+        raise Unfit("neither min_value nor max_value", "at least one of them")
+
+
+def _one_of(c: Call, keys: Sequence[str]) -> None:
+    if all(c.kwargs.get(key) is None for key in keys):
+        raise Unfit("it says nothing to compare with", ", ".join(keys))
+
+
+def _whole(value: object, key: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Unfit(f"{key} is not a whole number", "a whole number")
