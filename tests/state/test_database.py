@@ -12,9 +12,8 @@ from governance.state.tables import lease, metadata
 def test_a_unit_of_work_that_fails_leaves_nothing(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'state.sqlite'}")
     database.create()
-    with pytest.raises(KeyboardInterrupt), database.unit_of_work() as tx:
-        tx.execute(insert(lease).values(name="a", holder="b", expires_at=database.clock()))
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(database)
     with database.read() as connection:
         assert connection.execute(select(func.count()).select_from(lease)).scalar_one() == 0
     database.close()
@@ -35,3 +34,9 @@ def test_sqlite_is_durable_and_waits(tmp_path: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
     database.close()
+
+
+def _interrupted(database: Database) -> None:
+    with database.unit_of_work() as tx:
+        tx.execute(insert(lease).values(name="a", holder="b", expires_at=database.clock()))
+        raise KeyboardInterrupt
