@@ -80,7 +80,7 @@ class DatabaseAdapter:
         if engine.dialect.name == "postgresql" and importlib.util.find_spec("adbc_driver_postgresql"):
             from governance.collect.adbc import adbc_batches
 
-            with adbc_batches(engine, read) as found:
+            with adbc_batches(engine, read, self.shown) as found:
                 yield found
             return
         streaming = connection.execution_options(stream_results=True, yield_per=_ROWS)
