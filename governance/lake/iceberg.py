@@ -35,7 +35,9 @@ from pyiceberg.types import (
     DecimalType,
     DoubleType,
     FixedType,
+    FloatType,
     IcebergType,
+    IntegerType,
     ListType,
     LongType,
     NestedField,
@@ -64,6 +66,8 @@ _PRIMITIVES: dict[str, IcebergType] = {
     "long": LongType(),
     "double": DoubleType(),
     "boolean": BooleanType(),
+    "int": IntegerType(),
+    "float": FloatType(),
     "date": DateType(),
     "timestamp": TimestampType(),
 }

@@ -66,7 +66,7 @@ class Lake:
     """Tables under `settings.lake`, their pointer in `database`, their keys in `keystore`."""
 
     def __init__(self, settings: Settings, database: Database, keystore: KeyStore) -> None:
-        self._settings, self._database, self._keystore = settings, database, keystore
+        self._settings, self.database, self._keystore = settings, database, keystore
         self.root = settings.lake
 
     def ensure(self, spec: TableSpec) -> None:
@@ -75,7 +75,7 @@ class Lake:
 
         Raises DeclarationError for a change of type that would lose values, Conflict when two evolve it at once.
         """
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             location = plan.location(connection, spec.name)
         if location is not None and _matches(spec, read_metadata(location).schema):
             return
@@ -83,7 +83,8 @@ class Lake:
             from governance.lake import iceberg
 
             self.root.mkdir(parents=True, exist_ok=True)
-            iceberg.ensure(self._database, self.root, spec)
+            iceberg.ensure(self.database, self.root, spec)
+        crash_point("lake.after_ensure")
 
     def writer(self, spec: TableSpec, batch: str) -> TableWriter:
         """A writer of `batch`'s rows; the table must have been ensured for this spec."""
@@ -100,30 +101,33 @@ class Lake:
 
         Raises Conflict when a table is not at its `base`, or a file to take out is not in it any more.
         """
-        from governance.lake import iceberg
-
         for change in changes:
             if change.base != "any" and self.snapshot(change.table) != change.base:
                 raise Conflict("the table is not at its base any more", where=change.table, do="take a new base")
         with _file_errors(", ".join(change.table for change in changes)):
-            staged = tuple(
-                iceberg.stage(self._database, self.root, change.table, change.add, change.remove) for change in changes
-            )
+            staged = tuple(self._stage(change) for change in changes)
         crash_point("lake.after_prepare")
         return Prepared(staged)
+
+    def _stage(self, change: TableChange) -> StagedTable:
+        from governance.lake import iceberg
+
+        staged = iceberg.stage(self.database, self.root, change.table, change.add, change.remove)
+        crash_point("lake.after_stage")
+        return staged
 
     def swap(self, tx: Connection, prepared: Prepared) -> dict[str, int]:
         """Make the prepared snapshots current inside `tx`; snapshot id by table. Raises Conflict when somebody came
         first.
         """
-        swapped = plan.swap(tx, prepared.tables, at=self._database.clock())
+        swapped = plan.swap(tx, prepared.tables, at=self.database.clock())
         crash_point("lake.in_swap")
         return swapped
 
     def snapshot(self, table: str, connection: Connection | None = None) -> int | None:
         """What readers of `table` see now (in `connection`'s transaction, if given); None before its first swap."""
         if connection is None:
-            with self._database.read() as own:
+            with self.database.read() as own:
                 return self.snapshot(table, own)
         location = plan.location(connection, table)
         if location is None:
@@ -142,7 +146,8 @@ class Lake:
         return _schema_at(self._metadata(table), table, snapshot)
 
     def keys(self, table: str, snapshot: int, columns: Sequence[str]) -> frozenset[KeyName]:
-        """Exactly the keys that reading `columns` of `snapshot` takes, footers included; empty when all of it is clear."""
+        """Exactly the keys that reading `columns` of `snapshot` takes, footers included; empty when all of it is clear.
+        """
         read, _ = self._reading(table, snapshot, columns, None)
         return frozenset(map(KeyName.parse, read.keys))
 
@@ -215,8 +220,8 @@ class Lake:
             return
         if grant_id is None:
             raise Refused("encrypted columns are read under a grant only", where="lake")
-        with self._database.read() as connection:
-            grants.require(connection, grant_id, sorted(read.keys), at=self._database.clock())
+        with self.database.read() as connection:
+            grants.require(connection, grant_id, sorted(read.keys), at=self.database.clock())
 
     def _reading(
         self, table: str, snapshot: int | None, columns: Sequence[str], current: bool | None
@@ -228,19 +233,19 @@ class Lake:
     def _planned(self, table: str, snapshot: int | None, current: bool | None) -> tuple[PlannedFile, ...]:
         if snapshot is None:
             return ()
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             found = plan.files_of(connection, table, snapshot)
         if found is None:
             from governance.lake import iceberg
 
-            found = iceberg.planned(self._database, self.root, table, snapshot)
+            found = iceberg.planned(self.database, self.root, table, snapshot)
         if current is None:
             return found
         others = f"/_current={str(not current).lower()}/"
         return tuple(item for item in found if others not in item.file.path)
 
     def _metadata(self, table: str) -> Metadata:
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             location = plan.location(connection, table)
         if location is None:
             raise NotReady("no such table yet", where=table)

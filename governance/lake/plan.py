@@ -38,7 +38,8 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True)
 class StagedTable:
-    """One table's prepared snapshot: nothing of it is visible before `swap`. `old` equals `new` when nothing changes."""
+    """One table's prepared snapshot: nothing of it is visible before `swap`. `old` equals `new` when nothing changes.
+    """
 
     table: str
     old: str

@@ -193,6 +193,7 @@ class TableWriter:
         return writer
 
     def _publish(self) -> tuple[DataFile, ...]:
+        crash_point("lake.before_rename")
         names = tuple(column.name for column in self._spec.columns if column.encrypted)
         made = []
         for temporary, final in self._files:
