@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from governance.catalog.names import CURATED, STANDARDS, name_fault
+from governance.catalog.stamps import declaring_files
 from governance.config import Settings
 from governance.errors import Fault
 
@@ -74,23 +75,11 @@ def read_declarations(settings: Settings) -> tuple[Declarations, tuple[Fault, ..
     ), tuple(faults)
 
 
-def stamp(settings: Settings) -> str:
-    """A digest over path, size and time of change of every declaring file: quick to take, changes when any of them may have."""
-    digest = hashlib.sha256()
-    for path, _ in sorted(_walk(settings)):
-        stat = path.stat()
-        digest.update(f"{_relative(path, settings.home)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
-
-
 def _walk(settings: Settings) -> Iterator[tuple[Path, Path]]:
-    """(file, root) below the two roots; hidden files and editors' backups are no declarations."""
+    """(file, root) below the two roots."""
     for root in (settings.catalog, settings.expectations):
-        for folder, folders, names in os.walk(root):
-            folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")
-            for name in sorted(names):
-                if not name.startswith(".") and not name.endswith(("~", ".bak", ".swp", ".md", ".txt")):
-                    yield Path(folder) / name, root
+        for path in declaring_files(root):
+            yield path, root
 
 
 def _kind(parts: tuple[str, ...], *, in_catalog: bool) -> tuple[str, str]:

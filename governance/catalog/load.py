@@ -17,10 +17,27 @@ from governance.config import Settings
 from governance.errors import DeclarationError, Fault
 
 
-def load_catalogue(settings: Settings, *, keep: bool = False) -> Catalogue:
-    """Everything that the home declares. Raises DeclarationError with all faults of all files.
+def load_catalogue(settings: Settings) -> Catalogue:
+    """Everything that the home declares. Raises DeclarationError with all faults of all files."""
+    loaded = read_catalogue(settings)
+    if loaded.faults:
+        raise DeclarationError(loaded.faults)
+    return loaded.catalogue
 
-    Contracts that were read before come from the parse cache beside the index; `keep` brings it up to date (`gov check`).
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What could be read and what could not. `broken` names datasets, models and code sets that are wrong and left out."""
+
+    catalogue: Catalogue
+    faults: tuple[Fault, ...]
+    broken: frozenset[str]
+
+
+def read_catalogue(settings: Settings, *, keep: bool = False) -> Loaded:
+    """All that is in order, and all faults: for `gov check`, which has more to say about what is in order.
+
+    Contracts that were read before come from the parse cache beside the index; `keep` brings it up to date.
     """
     files, faults = read_declarations(settings)
     loading = _Loading(faults=list(faults))
@@ -29,18 +46,17 @@ def load_catalogue(settings: Settings, *, keep: bool = False) -> Catalogue:
     loading.suites_from(files.suites)
     loading.curated(files.models, files.checks)
     loading.link()
-    if loading.faults:
-        raise DeclarationError(tuple(set(loading.faults)))
-    access = files.access
-    return Catalogue(
+    broken = loading.take_out()
+    catalogue = Catalogue(
         datasets=dict(sorted(loading.datasets.items())),
         models=dict(sorted(loading.models.items())),
         code_sets=loading.code_sets,
         suites=loading.suites,
-        access_file=access.file,
-        access_text=access.text,
+        access_file=files.access.file,
+        access_text=files.access.text,
         texts=loading.texts,
     )
+    return Loaded(catalogue, tuple(sorted(set(loading.faults))), broken)
 
 
 @dataclass(slots=True)
@@ -64,7 +80,8 @@ class _Loading:
             self.faults += parsed.faults
             if parsed.faults:
                 self.broken.update((f"{declaration.department}.{declaration.stem}", *(d.name for d in parsed.datasets)))
-            self.tables += parsed.datasets
+            else:
+                self.tables += parsed.datasets
         self.faults += links.duplicate_faults(self.tables)
         for dataset in self.tables:
             target = self.contracts_of_models if dataset.department == CURATED else self.datasets
@@ -144,3 +161,12 @@ class _Loading:
             elif name in self.models:
                 model = self.models[name]
                 self.models[name] = replace(model, contract=replace(model.contract, suite=suite.file))
+
+    def take_out(self) -> frozenset[str]:
+        """Leave out every dataset and model whose own files have a fault; all names that are missing for that reason."""
+        files = {fault.file for fault in self.faults}
+        models = {n for n, m in self.models.items() if {m.file, m.contract.file, *(c.file for c in m.checks)} & files}
+        datasets = {n for n, d in self.datasets.items() if d.file in files}
+        self.models = {n: m for n, m in self.models.items() if n not in models}
+        self.datasets = {n: d for n, d in self.datasets.items() if n not in datasets}
+        return frozenset(self.broken | models | datasets)

@@ -1,0 +1,109 @@
+"""`check`: everything that can be known of a home before it runs. All faults of all files at once; else the compiled index.
+
+What stands in a file that is wrong itself is left out, and so is what reads it: nobody is blamed for another's fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from governance.catalog.index import write_index
+from governance.catalog.load import Loaded, read_catalogue
+from governance.catalog.stamps import take_stamp
+from governance.catalog.types import Catalogue, Model
+from governance.config import Settings
+from governance.develop import Analysis, analyse, analyse_check, order
+from governance.errors import DeclarationError, Fault
+from governance.manage import compile_rules
+from governance.policy.access import Access, parse_access
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A home without a fault, and what its models will be granted."""
+
+    catalogue: Catalogue
+    analyses: Mapping[str, Analysis]
+    order: tuple[str, ...]
+    """Curated tables, each after those that it reads."""
+    index_hash: str
+
+    @property
+    def sourceless(self) -> tuple[str, ...]:
+        """Datasets whose contracts name no source that we can read: declared, but not collected."""
+        return tuple(d.name for d in self.catalogue.datasets.values() if d.source is None)
+
+    @property
+    def unclassified(self) -> tuple[str, ...]:
+        """Fields that nobody has classified: encrypted like sensitive ones, and never published."""
+        tables = [*self.catalogue.datasets.values(), *(m.contract for m in self.catalogue.models.values())]
+        return tuple(f"{t.name}.{f.name}" for t in tables for f in t.fields if f.classification is None)
+
+
+def check(settings: Settings) -> Checked:
+    """Check the home and write its index. Raises DeclarationError with every fault of every file; then no index is written."""
+    stamp = take_stamp((settings.catalog, settings.expectations))
+    loaded = read_catalogue(settings, keep=True)
+    found = _Found(faults=list(loaded.faults))
+    found.rules(loaded)
+    found.models(loaded)
+    found.access(loaded)
+    if found.faults:
+        raise DeclarationError(tuple(dict.fromkeys(found.faults)))
+    assert found.policy is not None
+    info = write_index(
+        loaded.catalogue,
+        settings.index,
+        stamp=stamp,
+        inputs={name: analysis.inputs for name, analysis in found.analyses.items()},
+        approvers=[a.subject.removeprefix("user:") for a in found.policy.approvers],
+    )
+    return Checked(loaded.catalogue, found.analyses, found.order, info.hash)
+
+
+@dataclass(slots=True)
+class _Found:
+    faults: list[Fault]
+    analyses: dict[str, Analysis] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    policy: Access | None = None
+
+    def rules(self, loaded: Loaded) -> None:
+        """Compile the rules of every dataset and curated table."""
+        catalogue = loaded.catalogue
+        for table in [*catalogue.datasets.values(), *(m.contract for m in catalogue.models.values())]:
+            try:
+                compile_rules(table, catalogue.suites.get(table.name), catalogue.code_sets)
+            except DeclarationError as error:
+                self.faults += error.faults
+
+    def models(self, loaded: Loaded) -> None:
+        """Analyse every model and check, and the order among models."""
+        catalogue = loaded.catalogue
+        sound = {name: m for name, m in catalogue.models.items() if not _reads_broken(m, loaded.broken)}
+        for name, model in sound.items():
+            self.analyses[name] = analyse(model, catalogue)
+            self.faults += self.analyses[name].faults
+            for beside in model.checks:
+                self.faults += analyse_check(beside, catalogue).faults
+        self.order, cycle = order(sound, self.analyses)
+        self.faults += cycle
+
+    def access(self, loaded: Loaded) -> None:
+        """Parse the access rules; what they say of tables that are left out is not judged."""
+        catalogue = loaded.catalogue
+        try:
+            self.policy = parse_access(catalogue.access_text, catalogue.access_file, catalogue)
+        except DeclarationError as error:
+            self.faults += (f for f in error.faults if not any(name in str(f) for name in _names(loaded.broken)))
+
+
+def _reads_broken(model: Model, broken: frozenset[str]) -> bool:
+    texts = [model.sql, *(c.sql for c in model.checks)]
+    return any(name in text for name in _names(broken) for text in texts)
+
+
+def _names(broken: frozenset[str]) -> Iterator[str]:
+    """Tables that are left out (a code set's name has no dot)."""
+    return (name for name in broken if "." in name)
