@@ -1,0 +1,180 @@
+"""The guard: what a user's statement is, by DuckDB's own parser, before anything is opened for it.
+
+Accepted is exactly one SELECT that DuckDB can serialise, made of allowed kinds of expression, functions and table
+references, over tables that DuckDB and sqlglot name alike, each written `<schema>.<table>`. Everything else is
+refused. The guard sees no data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+from sqlglot.optimizer.scope import traverse_scope
+
+from governance.errors import Refused
+from governance.use.functions import FUNCTIONS, TABLE_FUNCTIONS
+
+MAX_BYTES = 100_000
+_CLASSES = frozenset(
+    {"COLUMN_REF", "CONSTANT", "FUNCTION", "WINDOW", "CAST", "CASE", "COMPARISON", "CONJUNCTION", "BETWEEN"}
+    | {"OPERATOR", "SUBQUERY", "STAR", "LAMBDA", "POSITIONAL_REFERENCE", "COLLATE", "TYPE"}
+)
+_TABLE_REFS = frozenset({"BASE_TABLE", "JOIN", "SUBQUERY", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST"})
+_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An accepted statement. `tables` are lower case `<schema>.<table>`; `words` every name in it, lower case.
+
+    A column that is not among `words` is not read, unless `everything` is (a star, a position, a natural join, a
+    whole row).
+    """
+
+    sql: str
+    tables: tuple[str, ...]
+    words: frozenset[str]
+    everything: bool
+
+    def reads(self, column: str) -> bool:
+        return self.everything or column.lower() in self.words
+
+
+def examine(sql: str) -> Statement:
+    """The statement, if it may run at all. Raises Refused, without a word of `sql` in the message."""
+    if len(sql.encode("utf-8", "replace")) > MAX_BYTES or "\0" in sql:
+        raise Refused("the statement is too long or holds a NUL")
+    with duckdb.connect(config=LOCKED) as con:
+        tree = _select(con, sql)
+        nodes = tuple(_nodes(tree))
+        for node in nodes:
+            _allow(node)
+        tables = _duckdb_tables(con, sql)
+    if tables != _sqlglot_tables(sql):
+        raise Refused(
+            "the tables of the statement cannot be told for certain", do="write <schema>.<table>, without shadowing"
+        )
+    aliases = {part for node in nodes for part in _table_words(node)}
+    return Statement(sql, tuple(sorted(tables)), frozenset(_words(tree)), _takes_everything(nodes, aliases))
+
+
+LOCKED: dict[str, Any] = {
+    "enable_external_access": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_unsigned_extensions": False,
+    "allow_persistent_secrets": False,
+    "allow_unredacted_secrets": False,
+    "enable_external_file_cache": False,
+    "python_enable_replacements": False,
+    "temp_directory": "",
+}
+"""Configuration of every DuckDB that meets a user's text."""
+
+
+def _select(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
+    try:
+        statements = con.extract_statements(sql)
+    except (duckdb.Error, UnicodeError):
+        raise Refused("not a statement that DuckDB can parse") from None
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise Refused("not one SELECT", allowed="exactly one SELECT statement")
+    answer = con.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+    tree: dict[str, Any] = json.loads(answer[0]) if answer and answer[0] else {"error": True}
+    if tree.get("error") or len(tree["statements"]) != 1:
+        raise Refused("not one SELECT", allowed="exactly one SELECT statement")
+    found: dict[str, Any] = tree["statements"][0]
+    return found
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            yield item
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+
+
+def _allow(node: dict[str, Any]) -> None:
+    kind = node.get("type")
+    if "class" in node:
+        if node["class"] not in _CLASSES:
+            raise Refused("a kind of expression that is not allowed")
+        if node["class"] in ("FUNCTION", "WINDOW"):
+            _allow_function(node)
+    elif "query_location" in node and "sample" in node:
+        if kind not in _TABLE_REFS:
+            raise Refused("a kind of table that is not allowed", allowed="tables, joins, subqueries and VALUES")
+        if kind == "BASE_TABLE" and (node.get("at_clause") or node.get("catalog_name")):
+            raise Refused("tables are named <schema>.<table>, at the release's snapshot")
+        if kind == "TABLE_FUNCTION" and node["function"]["function_name"].lower() not in TABLE_FUNCTIONS:
+            raise Refused("a table function that is not allowed", allowed=", ".join(sorted(TABLE_FUNCTIONS)))
+    elif isinstance(kind, str) and kind.endswith("_NODE") and kind not in _NODES:
+        raise Refused("a kind of query that is not allowed")
+
+
+def _allow_function(node: dict[str, Any]) -> None:
+    name = str(node.get("function_name", "")).lower()
+    elsewhere = node.get("catalog") or node.get("schema") not in (None, "", "main")
+    if elsewhere or name not in FUNCTIONS | TABLE_FUNCTIONS:
+        raise Refused("a function that is not allowed", do="see docs/QUERY.md for those that are")
+
+
+def _duckdb_tables(con: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    try:
+        names = con.get_table_names(sql, qualified=True)
+        return {_name(exp.maybe_parse(name, into=exp.Table, dialect="duckdb")) for name in names}
+    except (duckdb.Error, sqlglot.errors.SqlglotError):
+        raise Refused("the tables of the statement cannot be told for certain") from None
+
+
+def _sqlglot_tables(sql: str) -> set[str]:
+    try:
+        trees = sqlglot.parse(sql, dialect="duckdb")
+        if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+            raise Refused("not one SELECT", allowed="exactly one SELECT statement")
+        sources = [source for scope in traverse_scope(trees[0]) for source in scope.sources.values()]
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        raise Refused("the tables of the statement cannot be told for certain") from None
+    return {_name(s) for s in sources if isinstance(s, exp.Table) and isinstance(s.this, exp.Identifier)}
+
+
+def _name(table: exp.Table) -> str:
+    return f"{table.db}.{table.name}".lower() if table.db else table.name.lower()
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Every string of the tree: whatever names a column is among them."""
+    for node in _nodes(value):
+        for item in node.values():
+            if isinstance(item, str):
+                yield item.lower()
+            elif isinstance(item, list):
+                yield from (part.lower() for part in item if isinstance(part, str))
+        yield from (key.lower() for key in node)
+
+
+def _table_words(node: dict[str, Any]) -> Iterator[str]:
+    if "query_location" in node and "sample" in node:
+        yield from (str(node.get(key) or "").lower() for key in ("alias", "table_name", "schema_name"))
+
+
+def _takes_everything(nodes: tuple[dict[str, Any], ...], aliases: set[str]) -> bool:
+    for node in nodes:
+        if node.get("class") in ("STAR", "POSITIONAL_REFERENCE") or node.get("ref_type") in ("NATURAL", "POSITIONAL"):
+            return True
+        if node.get("class") == "COLUMN_REF" and node["column_names"][-1].lower() in aliases:
+            return True
+        if node.get("column_name_alias"):
+            return True
+    return False

@@ -1,0 +1,262 @@
+"""`query`: a user's SELECT, answered under policy across the process boundary.
+
+    guard -> restrictions now -> ledger entry and grant, committed -> scanner per table -> locked worker -> Answer
+
+Nothing of an answer exists before its ledger entry is durable. Every refusal is in the ledger too. What is forbidden
+and what does not exist read alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+from sqlglot import exp
+
+from governance.catalog.types import Catalogue
+from governance.config import Settings, as_request
+from governance.errors import Refused
+from governance.keys import grants
+from governance.keys.names import DigestKeyName, KeyStore
+from governance.lake.lake import Lake
+from governance.ledger.entry import Json, append
+from governance.policy import filters
+from governance.policy.restrictions import Restricted, Restrictions
+from governance.state.database import Database
+from governance.state.values import Actor
+from governance.use import scanner
+from governance.use.guard import Statement, examine
+from governance.use.published import Published, read_published
+from governance.workers import Limits, start
+
+DEFAULT_LIMITS = Limits(memory_mb=1024, seconds=300)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One table of one statement: the restrictions on it, and which of its visible columns the statement reads."""
+
+    restrictions: Restrictions
+    columns: tuple[Restricted, ...]
+
+    @property
+    def where(self) -> exp.Expr | None:
+        if self.restrictions.row_filter is None:
+            return None
+        types = {column.name: column.type for column in self.restrictions.columns}
+        return filters.condition(self.restrictions.row_filter, types)
+
+    @property
+    def reads(self) -> list[str]:
+        """Columns of the lake that the scanner opens."""
+        return scanner.needed([(c.name, c.type, c.outcome) for c in self.columns], self.where)
+
+
+class Answer:
+    """A stream of rows and the decision that it stands under. Use as a context manager; `stream` can be read once."""
+
+    def __init__(
+        self, reader: pa.RecordBatchReader, scans: Sequence[Scan], release: str, grant: str, stack: ExitStack
+    ) -> None:
+        self._reader, self._stack = reader, stack
+        self.schema = reader.schema
+        self.release, self.grant = release, grant
+        self.decision_hash = decision_hash(scans)
+        self.restrictions = tuple(scan.restrictions for scan in scans)
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def no_export(self) -> bool:
+        """Whether an obligation forbids to keep the answer in a file."""
+        return any(restrictions.no_export for restrictions in self.restrictions)
+
+    @property
+    def fields(self) -> dict[str, dict[str, str]]:
+        """table -> field -> outcome, for the fields that the subject has."""
+        return {r.table: {column.name: str(column.outcome) for column in r.visible} for r in self.restrictions}
+
+    def stream(self) -> pa.RecordBatchReader:
+        """Rows as they come; raises what the workers raise."""
+        return self._reader
+
+    def table(self) -> pa.Table:
+        """All rows, and the workers ended."""
+        try:
+            return self._reader.read_all()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def query(
+    sql: str,
+    *,
+    subject: str,
+    purpose: str,
+    settings: Settings,
+    catalogue: Catalogue,
+    database: Database,
+    lake: Lake,
+    keystore: KeyStore,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Answer:
+    """The answer to `sql` for `subject` and `purpose`. Raises Refused with a code, NotReady when nothing is published.
+
+    `keystore` is the home's; the workers open their own. `limits` are those of the worker that runs `sql`.
+    """
+    actor = Actor(subject, purpose, uuid.uuid4().hex)
+    digest = hashlib.sha256(sql.encode("utf-8", "replace")).hexdigest()
+    try:
+        statement = examine(sql)
+        with database.read() as connection:
+            published = read_published(connection, catalogue=catalogue, lake=lake)
+        scans = _plan(statement, published, actor, database)
+    except Refused as refused:
+        with database.unit_of_work() as tx:
+            facts = {"sql_sha256": digest, "reason": refused.found}
+            append(tx, "access_refused", facts, actor=actor, writer=database.writer, at=database.clock())
+        raise
+    grant = _record(scans, digest, published.release, actor, limits, database, lake)
+    return _run(statement, scans, published.release, grant, actor, settings, limits)
+
+
+def decision_hash(scans: Sequence[Scan]) -> str:
+    """One hash for all tables of a statement: that of the restrictions, or of their hashes when there are several."""
+    hashes = sorted(scan.restrictions.decision_hash for scan in scans)
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode("ascii")).hexdigest()
+
+
+def _plan(statement: Statement, published: Published, actor: Actor, database: Database) -> tuple[Scan, ...]:
+    """A scan for each table. A table of which the subject may see no column is absent."""
+    purposes = {purpose.id for purpose in published.access.purposes}
+    if published.access.subject(actor.subject) is None or actor.purpose not in purposes:
+        raise Refused("unknown subject or purpose", do="ask the steward for access")
+    at = database.clock()
+    scans = []
+    by_name = {name.lower(): name for name in published.snapshots}
+    for name in statement.tables:
+        restrictions = (
+            published.restrictions(actor.subject, actor.purpose, by_name[name], at=at) if name in by_name else None
+        )
+        if restrictions is None or not restrictions.visible:
+            raise Refused("the statement names a table that is not there for you", do="gov explain lists what is")
+        read = tuple(column for column in restrictions.visible if statement.reads(column.name))
+        scans.append(Scan(restrictions, read or restrictions.visible[:1]))
+    return tuple(scans)
+
+
+def _record(
+    scans: Sequence[Scan], digest: str, release: str, actor: Actor, limits: Limits, database: Database, lake: Lake
+) -> str:
+    """Grant and ledger entry in one unit of work, committed before anything is opened; returns the grant's id."""
+    keys = frozenset(
+        key for scan in scans for key in lake.keys(scan.restrictions.table, scan.restrictions.snapshot, scan.reads)
+    )
+    budget = sum(
+        sum(file.rows for file in lake.files(scan.restrictions.table, scan.restrictions.snapshot))
+        for scan in scans
+        for column in scan.columns
+        if column.outcome.mask is not None and column.outcome.mask.kind == "token"
+    )
+    digest_keys = (DigestKeyName("purpose", actor.purpose),) if budget else ()
+    tables: dict[str, Json] = {
+        scan.restrictions.table: {
+            "snapshot": str(scan.restrictions.snapshot),
+            "decision_hash": scan.restrictions.decision_hash,
+            "columns": {column.name: str(column.outcome) for column in scan.columns},
+        }
+        for scan in scans
+    }
+    with database.unit_of_work() as tx:
+        grant = grants.issue(
+            tx,
+            actor=actor,
+            keys=keys,
+            digest_keys=digest_keys,
+            digest_budget=budget,
+            decision_hash=decision_hash(scans),
+            seconds=int(limits.seconds) + 60,
+            database=database,
+        )
+        facts: dict[str, Json] = {"release": release, "grant": grant.id, "sql_sha256": digest, "tables": tables}
+        append(tx, "access", facts, actor=actor, writer=database.writer, at=database.clock())
+    return grant.id
+
+
+def _run(
+    statement: Statement,
+    scans: Sequence[Scan],
+    release: str,
+    grant: str,
+    actor: Actor,
+    settings: Settings,
+    limits: Limits,
+) -> Answer:
+    stack = ExitStack()
+    try:
+        salt = secrets.token_hex(32)
+        inputs: dict[str, pa.RecordBatchReader] = {}
+        tables: dict[str, str] = {}
+        for at, scan in enumerate(scans):
+            request = _scan_request(scan, grant, actor.purpose, salt, settings)
+            worker = stack.enter_context(
+                start("governance.use.scanner:scan", request, limits=_scan_limits(settings, limits))
+            )
+            inputs[f"input_{at}"] = worker.stream()
+            tables[f"input_{at}"] = scan.restrictions.table
+        rows = [scan.restrictions.max_rows for scan in scans if scan.restrictions.max_rows is not None]
+        locked = {
+            "sql": statement.sql,
+            "tables": tables,
+            "threads": settings.threads,
+            "memory_mb": max(limits.memory_mb * 3 // 4, 64),
+            "max_rows": min(rows) if rows else None,
+        }
+        own = replace(limits, network=False, locked=True)
+        worker = stack.enter_context(start("governance.use.locked:run", locked, limits=own, inputs=inputs))
+        return Answer(worker.stream(), scans, release, grant, stack)
+    except BaseException:
+        stack.close()
+        raise
+
+
+def _scan_request(scan: Scan, grant: str, purpose: str, salt: str, settings: Settings) -> Mapping[str, Any]:
+    where = scan.where
+    return {
+        "settings": as_request(settings),
+        "table": scan.restrictions.table,
+        "snapshot": scan.restrictions.snapshot,
+        "columns": [
+            [column.name, column.type.kind, column.type.precision, column.type.scale, str(column.outcome)]
+            for column in scan.columns
+        ],
+        "where": where.sql("duckdb") if where is not None else "",
+        "grant": grant,
+        "purpose": purpose,
+        "salt": salt,
+        "memory_mb": settings.memory_limit_mb,
+    }
+
+
+def _scan_limits(settings: Settings, limits: Limits) -> Limits:
+    return Limits(
+        memory_mb=settings.memory_limit_mb + 1024,
+        seconds=limits.seconds,
+        network=not settings.database_url.startswith("sqlite"),
+    )

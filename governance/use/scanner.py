@@ -1,0 +1,114 @@
+"""The trusted scanner: one table at one snapshot, under one grant; row filter on raw values first, then columns, then
+masks.
+
+It runs in a process of its own and streams only what the subject may see. The user's statement never comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import sqlglot
+from sqlglot import exp
+
+from governance.catalog.types import TOKEN_SUFFIX, ColumnType
+from governance.config import from_request
+from governance.keys.names import DigestKeyName, KeyStore
+from governance.keys.open import open_keystore
+from governance.keys.tokens import TOKEN_BYTES, purpose_tokens
+from governance.lake.lake import Lake
+from governance.policy import masks
+from governance.policy.lattice import Outcome
+from governance.state.database import Database
+
+BATCH_ROWS = 65_536
+
+
+def scan(
+    request: dict[str, Any],
+    inputs: Mapping[str, pa.RecordBatchReader],
+    emit: Callable[[pa.RecordBatchReader], None],
+) -> dict[str, Any]:
+    """Request: `settings`, `table`, `snapshot`, `columns` ([name, kind, precision, scale, outcome]), `where` (a
+    condition or ""), `grant`, `purpose`, `salt`, `memory_mb`. Result: `rows`.
+    """
+    settings = from_request(request["settings"])
+    database = Database(settings.database_url)
+    keystore = open_keystore(settings, database)
+    lake = Lake(settings, database, keystore)
+    columns = [
+        (name, ColumnType(kind, p, s), Outcome.parse(outcome)) for name, kind, p, s, outcome in request["columns"]
+    ]
+    where = sqlglot.parse_one(request["where"], dialect="duckdb") if request["where"] else None
+    config = {"threads": settings.threads, "memory_limit": f"{request['memory_mb']}MB", "temp_directory": ""}
+    with duckdb.connect(config=config) as con:
+        lake.bind(
+            con, "source", request["table"], request["snapshot"], needed(columns, where), grant_id=request["grant"]
+        )
+        query = exp.select(*(_selected(*column, salt=request["salt"]) for column in columns)).from_("source")
+        query = query.where(where) if where is not None else query
+        reader = con.sql(query.sql("duckdb")).to_arrow_reader(BATCH_ROWS)
+        tokens = [at for at, (_, _, outcome) in enumerate(columns) if _is_token(outcome)]
+        schema = reader.schema
+        for at in tokens:
+            schema = schema.set(at, pa.field(schema.field(at).name, pa.string()))
+        key = DigestKeyName("purpose", request["purpose"])
+        counted = [0]
+        batches = _tokenised(reader, schema, tokens, keystore, key, request["grant"], counted)
+        emit(pa.RecordBatchReader.from_batches(schema, batches))
+        return {"rows": counted[0]}
+
+
+def needed(columns: Sequence[tuple[str, ColumnType, Outcome]], where: exp.Expr | None) -> list[str]:
+    """The table's columns that a scan reads: the token column instead of the field where a token is given, and the
+    filter's.
+    """
+    read = [name + TOKEN_SUFFIX if _is_token(outcome) else name for name, _, outcome in columns]
+    filtered = [column.name for column in where.find_all(exp.Column)] if where is not None else []
+    return list(dict.fromkeys([*read, *filtered]))
+
+
+def _selected(name: str, kind: ColumnType, outcome: Outcome, *, salt: str) -> exp.Expr:
+    column = exp.column(exp.to_identifier(name, quoted=True))
+    if _is_token(outcome):
+        made: exp.Expr = exp.column(exp.to_identifier(name + TOKEN_SUFFIX, quoted=True))
+    elif outcome.mask is not None:
+        made = masks.expression(outcome.mask, column, kind, salt=salt)
+    else:
+        made = exp.cast(column, kind.duckdb(), dialect="duckdb")
+    return exp.alias_(made, name, quoted=True)
+
+
+def _is_token(outcome: Outcome) -> bool:
+    return outcome.mask is not None and outcome.mask.kind == "token"
+
+
+def _tokenised(
+    reader: pa.RecordBatchReader,
+    schema: pa.Schema,
+    tokens: Sequence[int],
+    keystore: KeyStore,
+    key: DigestKeyName,
+    grant: str,
+    counted: list[int],
+) -> Iterator[pa.RecordBatch]:
+    """Batches with domain tokens replaced by the purpose's, as hex text."""
+    for batch in reader:
+        arrays = list(batch.columns)
+        for at in tokens:
+            arrays[at] = _hex(purpose_tokens(arrays[at], keystore=keystore, key=key, grant_id=grant))
+        counted[0] += batch.num_rows
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _hex(values: pa.Array) -> pa.Array:
+    """Fixed-size binary as lower-case hex text; NULL stays NULL."""
+    rows = len(values)
+    digits = bytes(values.buffers()[1])[: rows * TOKEN_BYTES].hex().encode("ascii")
+    offsets = np.arange(rows + 1, dtype=np.int32) * (2 * TOKEN_BYTES)
+    validity = values.buffers()[0]
+    return pa.StringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(digits), validity)

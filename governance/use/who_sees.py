@@ -1,0 +1,68 @@
+"""Who sees what, and why: every subject and purpose for one field, every field for one subject and purpose."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from governance.catalog.types import Catalogue
+from governance.errors import Refused
+from governance.lake.lake import Lake
+from governance.policy.restrictions import Restricted
+from governance.state.database import Database
+from governance.use.published import Published, read_published
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One field for one subject and purpose. `filtered`: only rows that a row filter lets pass."""
+
+    subject: str
+    purpose: str
+    field: str
+    outcome: str
+    rules: tuple[str, ...]
+    reason: str
+    filtered: bool
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def who_sees(field: str, *, catalogue: Catalogue, database: Database, lake: Lake) -> tuple[Sight, ...]:
+    """Every subject × purpose for `<schema>.<table>.<field>` at this moment, those who see nothing included."""
+    published = _published(catalogue, database, lake)
+    table, _, name = field.rpartition(".")
+    if table not in published.snapshots:
+        raise Refused(f"{table or field} is not published", allowed=", ".join(sorted(published.snapshots)))
+    at = database.clock()
+    sights = []
+    for subject in published.access.subjects:
+        for purpose in published.access.purposes:
+            restrictions = published.restrictions(subject.name, purpose.id, table, at=at)
+            found = {column.name: column for column in restrictions.columns}
+            if name not in found:
+                raise Refused(f"no field {name} in {table}", allowed=", ".join(sorted(found)))
+            sights.append(_sight(subject.name, purpose.id, found[name], restrictions.row_filter is not None))
+    return tuple(sights)
+
+
+def explain(
+    table: str, *, subject: str, purpose: str, catalogue: Catalogue, database: Database, lake: Lake
+) -> tuple[Sight, ...]:
+    """Every field of `table` for one subject and purpose, for the steward's eyes."""
+    published = _published(catalogue, database, lake)
+    if table not in published.snapshots:
+        raise Refused(f"{table} is not published", allowed=", ".join(sorted(published.snapshots)))
+    restrictions = published.restrictions(subject, purpose, table, at=database.clock())
+    filtered = restrictions.row_filter is not None
+    return tuple(_sight(subject, purpose, column, filtered) for column in restrictions.columns)
+
+
+def _published(catalogue: Catalogue, database: Database, lake: Lake) -> Published:
+    with database.read() as connection:
+        return read_published(connection, catalogue=catalogue, lake=lake)
+
+
+def _sight(subject: str, purpose: str, column: Restricted, filtered: bool) -> Sight:
+    outcome = str(column.outcome)
+    return Sight(subject, purpose, column.name, outcome, column.rules, column.reason, filtered and column.visible)
