@@ -65,13 +65,11 @@ def _type(dataset: Dataset, field: Field, _: Mapping[str, CodeSet]) -> list[Pair
 
 
 def _required(dataset: Dataset, field: Field, _: Mapping[str, CodeSet]) -> list[Pair]:
-    """A value that is there but did not convert is not missing."""
+    """A value that is there but did not convert is not missing: store leaves it to the `type` rule."""
     if not field.required and not field.primary_key_position:
         return []
-    missing = is_null(column(field.name))
-    if field.type.kind != "string" and not is_curated(dataset):
-        missing = all_of([missing, negate(bad(field.name))])
-    rule = RowRule(f"required:{field.name}", _severity(field, "required"), (field.name,), render(missing))
+    missing = render(is_null(column(field.name)))
+    rule = RowRule(f"required:{field.name}", _severity(field, "required"), (field.name,), missing)
     return [(rule, _gx("expect_column_values_to_not_be_null", column=field.name))]
 
 
