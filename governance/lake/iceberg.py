@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pyiceberg.catalog import MetastoreCatalog
@@ -26,6 +27,7 @@ from pyiceberg.manifest import DataFileContent, FileFormat
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Record
@@ -48,7 +50,7 @@ from sqlalchemy.exc import IntegrityError
 
 from governance.errors import Conflict, Damaged, DeclarationError, Fault
 from governance.lake import footers
-from governance.lake.plan import CATALOG, PlannedFile, StagedTable, split
+from governance.lake.plan import CATALOG, Adopted, PlannedFile, StagedTable, is_known, split
 from governance.lake.schema import LakeSchema, own_id_doc, read_metadata
 from governance.lake.specs import TableSpec
 from governance.state.database import Database
@@ -133,9 +135,10 @@ def stage(database: Database, root: Path, table: str, add: Sequence[DataFile], r
     current = metadata.current_snapshot()
     if not add and not remove and current is not None:
         return StagedTable(table, old, old, current.snapshot_id, current.sequence_number, metadata.current_schema_id)
+    adopted = _adopted(database, root, table, current, metadata.current_schema_id)
     schema = read_metadata(old).schema
-    planned = tuple(footers.planned(root, file, read_metadata(old).schemas) for file in add)
-    statistics = footers.statistics(root, planned)
+    added = tuple(footers.planned(root, file, read_metadata(old).schemas) for file in add)
+    statistics = footers.statistics(root, added)
     live = {file.file_path: file for file in _live(loaded)} if remove else {}
     catalog.staging = True
     try:
@@ -146,12 +149,12 @@ def stage(database: Database, root: Path, table: str, add: Sequence[DataFile], r
                 if (full := str(root / path)) not in live:
                     raise Conflict("a file to take out is not in the table any more", where=table, do="take a new base")
                 producer.delete_data_file(live[full])
-            for item in planned:
+            for item in added:
                 producer.append_data_file(_iceberg_file(root, item, schema, statistics, metadata.spec()))
             producer.commit()
     except (CommitFailedException, ValidationException):
         raise Conflict("somebody else committed first", where=table, do="prepare again") from None
-    return _staged(catalog, table, old, planned, tuple(remove))
+    return replace(_staged(catalog, table, old, added, tuple(remove)), adopted=adopted)
 
 
 def planned(database: Database, root: Path, table: str, snapshot: int) -> tuple[PlannedFile, ...]:
@@ -299,13 +302,24 @@ def _iceberg_file(
     return made
 
 
+def _adopted(database: Database, root: Path, table: str, current: Snapshot | None, schema_id: int) -> Adopted | None:
+    """The current snapshot when it is somebody else's, else None."""
+    if current is None:
+        return None
+    with database.read() as connection:
+        if is_known(connection, table, current.snapshot_id):
+            return None
+    files = planned(database, root, table, current.snapshot_id)
+    return Adopted(current.snapshot_id, current.sequence_number, current.schema_id or schema_id, files)
+
+
 def _current(path: str) -> bool | None:
     """The partition that a file's path names."""
     return {"_current=true": True, "_current=false": False}.get(Path(path).parent.name)
 
 
 def _staged(
-    catalog: StagingCatalog, table: str, old: str, planned: tuple[PlannedFile, ...], removed: tuple[str, ...]
+    catalog: StagingCatalog, table: str, old: str, added: tuple[PlannedFile, ...], removed: tuple[str, ...]
 ) -> StagedTable:
     response = catalog.staged
     snapshot = response.metadata.current_snapshot() if response else None
@@ -328,6 +342,6 @@ def _staged(
         snapshot=snapshot.snapshot_id,
         sequence=snapshot.sequence_number,
         schema_id=snapshot.schema_id,
-        added=planned,
+        added=added,
         removed=removed,
     )

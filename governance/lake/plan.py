@@ -10,11 +10,11 @@ before it and not removed at or before it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from governance.errors import Conflict
@@ -37,6 +37,16 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """A snapshot that somebody else made current before ours: it enters the plan together with ours."""
+
+    snapshot: int
+    sequence: int
+    schema_id: int
+    files: tuple[PlannedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StagedTable:
     """One table's prepared snapshot: nothing of it is visible before `swap`. `old` equals `new` when nothing changes.
     """
@@ -49,6 +59,7 @@ class StagedTable:
     schema_id: int
     added: tuple[PlannedFile, ...] = ()
     removed: tuple[str, ...] = ()
+    adopted: Adopted | None = None
 
 
 def split(table: str) -> tuple[str, str]:
@@ -77,11 +88,7 @@ def snapshot_at(connection: Connection, table: str, metadata_location: str) -> i
 
 def files_of(connection: Connection, table: str, snapshot: int) -> tuple[PlannedFile, ...] | None:
     """The files of a snapshot, sorted by path; None when the snapshot is not one of our swaps."""
-    sequence = connection.execute(
-        select(lake_snapshot.c.sequence).where(
-            lake_snapshot.c.table_name == table, lake_snapshot.c.snapshot == snapshot
-        )
-    ).scalar()
+    sequence = _sequence(connection, table, snapshot)
     if sequence is None:
         return None
     rows = connection.execute(
@@ -102,6 +109,11 @@ def files_of(connection: Connection, table: str, snapshot: int) -> tuple[Planned
         )
         for row in rows
     )
+
+
+def is_known(connection: Connection, table: str, snapshot: int) -> bool:
+    """Whether the plan has this snapshot."""
+    return _sequence(connection, table, snapshot) is not None
 
 
 def planned_file(file: DataFile, schema_id: int, keys: Mapping[str, str], names: Mapping[str, str]) -> PlannedFile:
@@ -130,39 +142,71 @@ def swap(tx: Connection, staged: Iterable[StagedTable], *, at: datetime) -> dict
 
 
 def _record(tx: Connection, table: StagedTable, at: datetime) -> None:
+    if table.adopted is not None:
+        _adopt(tx, table.table, table.old, table.adopted, at)
+    _insert_snapshot(tx, table.table, table.snapshot, table.sequence, table.schema_id, table.new, at)
+    _remove(tx, table.table, table.removed, table.sequence)
+    try:
+        _add(tx, table.added, table.sequence)
+    except IntegrityError:
+        raise Conflict("a file is in a table already", where=table.table, do="take a new base") from None
+
+
+def _adopt(tx: Connection, table: str, metadata_location: str, adopted: Adopted, at: datetime) -> None:
+    """Bring the plan to a snapshot of somebody else: what it does not hold is taken out, what it has besides is added.
+    """
+    rows = tx.execute(select(lake_file.c.path, lake_file.c.removed).where(lake_file.c.table_name == table)).all()
+    there = {file.file.path for file in adopted.files}
+    _insert_snapshot(tx, table, adopted.snapshot, adopted.sequence, adopted.schema_id, metadata_location, at)
+    _remove(tx, table, [row.path for row in rows if row.removed is None and row.path not in there], adopted.sequence)
+    known = {row.path for row in rows}
+    _add(tx, [file for file in adopted.files if file.file.path not in known], adopted.sequence)
+
+
+def _insert_snapshot(
+    tx: Connection, table: str, snapshot: int, sequence: int, schema_id: int, metadata_location: str, at: datetime
+) -> None:
     tx.execute(
         insert(lake_snapshot).values(
-            table_name=table.table,
-            snapshot=table.snapshot,
-            sequence=table.sequence,
-            schema_id=table.schema_id,
-            metadata_location=table.new,
+            table_name=table,
+            snapshot=snapshot,
+            sequence=sequence,
+            schema_id=schema_id,
+            metadata_location=metadata_location,
             recorded_at=at,
         )
     )
-    for path in table.removed:
-        tx.execute(
-            update(lake_file)
-            .where(lake_file.c.table_name == table.table, lake_file.c.path == path, lake_file.c.removed.is_(None))
-            .values(removed=table.sequence)
+
+
+def _remove(tx: Connection, table: str, paths: Sequence[str], sequence: int) -> None:
+    present = (lake_file.c.table_name == table, lake_file.c.path == bindparam("gone"), lake_file.c.removed.is_(None))
+    if paths:
+        tx.execute(update(lake_file).where(*present).values(removed=sequence), [{"gone": path} for path in paths])
+
+
+def _add(tx: Connection, files: Sequence[PlannedFile], sequence: int) -> None:
+    if files:
+        tx.execute(insert(lake_file), [_row(planned, sequence) for planned in files])
+
+
+def _sequence(connection: Connection, table: str, snapshot: int) -> int | None:
+    return connection.execute(
+        select(lake_snapshot.c.sequence).where(
+            lake_snapshot.c.table_name == table, lake_snapshot.c.snapshot == snapshot
         )
-    if table.added:
-        try:
-            tx.execute(insert(lake_file), [_row(table, planned) for planned in table.added])
-        except IntegrityError:
-            raise Conflict("a file is in a table already", where=table.table, do="take a new base") from None
+    ).scalar()
 
 
-def _row(table: StagedTable, planned: PlannedFile) -> dict[str, object]:
+def _row(planned: PlannedFile, sequence: int) -> dict[str, object]:
     return {
-        "table_name": table.table,
+        "table_name": planned.file.table,
         "path": planned.file.path,
         "rows": planned.file.rows,
         "size_bytes": planned.file.size_bytes,
         "schema_id": planned.schema_id,
         "encrypted": json.dumps({str(key): name for key, name in planned.keys.items()}),
         "names": json.dumps({str(key): name for key, name in planned.names.items()}),
-        "added": table.sequence,
+        "added": sequence,
     }
 
 

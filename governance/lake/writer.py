@@ -13,6 +13,7 @@ import os
 import queue
 import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -68,7 +69,7 @@ class TableWriter:
         thread met.
         """
         self._check()
-        for part in batch.to_batches() if isinstance(batch, pa.Table) else [batch]:
+        for part in _parts(batch):
             conformed = _conform(part, self._spec, self._arrow)
             self._pending.append(conformed)
             self._pending_rows += conformed.num_rows
@@ -223,6 +224,13 @@ def _encryptor(spec: TableSpec, schema: LakeSchema, keystore: KeyStore) -> Encry
     if not columns:
         return None
     return Encryptor(keystore, footer=spec.footer_key, columns=columns)  # type: ignore[arg-type]
+
+
+def _parts(batch: pa.RecordBatch | pa.Table) -> Iterator[pa.RecordBatch]:
+    """Batches of at most one chunk, so that both threads have work."""
+    for whole in batch.to_batches() if isinstance(batch, pa.Table) else [batch]:
+        for start in range(0, whole.num_rows, _CHUNK_ROWS):
+            yield whole.slice(start, _CHUNK_ROWS)
 
 
 def _conform(batch: pa.RecordBatch, spec: TableSpec, schema: pa.Schema) -> pa.RecordBatch:
