@@ -19,6 +19,7 @@ from sqlglot.optimizer.scope import traverse_scope
 
 from governance.errors import Refused
 from governance.use.functions import FUNCTIONS, TABLE_FUNCTIONS
+from governance.use.sandbox import LOCKED
 
 MAX_BYTES = 100_000
 _CLASSES = frozenset(
@@ -50,7 +51,7 @@ def examine(sql: str) -> Statement:
     """The statement, if it may run at all. Raises Refused, without a word of `sql` in the message."""
     if len(sql.encode("utf-8", "replace")) > MAX_BYTES or "\0" in sql:
         raise Refused("the statement is too long or holds a NUL")
-    with duckdb.connect(config=LOCKED) as con:
+    with duckdb.connect(config=dict(LOCKED)) as con:
         tree = _select(con, sql)
         nodes = tuple(_nodes(tree))
         for node in nodes:
@@ -62,21 +63,6 @@ def examine(sql: str) -> Statement:
         )
     aliases = {part for node in nodes for part in _table_words(node)}
     return Statement(sql, tuple(sorted(tables)), frozenset(_words(tree)), _takes_everything(nodes, aliases))
-
-
-LOCKED: dict[str, Any] = {
-    "enable_external_access": False,
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-    "allow_unsigned_extensions": False,
-    "allow_persistent_secrets": False,
-    "allow_unredacted_secrets": False,
-    "enable_external_file_cache": False,
-    "python_enable_replacements": False,
-    "temp_directory": "",
-}
-"""Configuration of every DuckDB that meets a user's text."""
 
 
 def _select(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:

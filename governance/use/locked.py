@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from governance.errors import Refused, WorkerFailed
-from governance.use.guard import LOCKED
+from governance.use.sandbox import LOCKED
 from governance.workers import isolation
 
 BATCH_ROWS = 65_536

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -211,14 +211,14 @@ def _run(
     stack = ExitStack()
     try:
         salt = secrets.token_hex(32)
-        inputs: dict[str, pa.RecordBatchReader] = {}
+        inputs: dict[str, Callable[[], pa.RecordBatchReader]] = {}
         tables: dict[str, str] = {}
         for at, scan in enumerate(scans):
             request = _scan_request(scan, grant, actor.purpose, salt, settings)
             worker = stack.enter_context(
                 start("governance.use.scanner:scan", request, limits=_scan_limits(settings, limits))
             )
-            inputs[f"input_{at}"] = worker.stream()
+            inputs[f"input_{at}"] = worker.stream
             tables[f"input_{at}"] = scan.restrictions.table
         rows = [scan.restrictions.max_rows for scan in scans if scan.restrictions.max_rows is not None]
         locked = {

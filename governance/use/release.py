@@ -59,7 +59,10 @@ def propose(
             tx.execute(insert(release).values(**values, recorded_at=at, updated_at=at))
         else:
             _set_status(tx, release_id, "proposed", at)
-        facts: dict[str, Json] = {"release": release_id, "tables": {name: str(table["snapshot"]) for name, table in tables.items()}}
+        facts: dict[str, Json] = {
+            "release": release_id,
+            "tables": {name: str(table["snapshot"]) for name, table in tables.items()},
+        }
         append(tx, "release_proposed", facts, actor=actor, writer=database.writer, at=at)
     return release_id
 

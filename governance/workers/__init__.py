@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 from governance.workers.limits import Limits
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from governance.workers.parent import Worker
+    from governance.workers.parent import Input, Worker
 
 __all__ = ["Limits", "start"]
 
@@ -28,9 +26,11 @@ def start(
     request: Mapping[str, Any],
     *,
     limits: Limits | None = None,
-    inputs: Mapping[str, pa.RecordBatchReader] | None = None,
+    inputs: Mapping[str, Input] | None = None,
 ) -> Worker:
     """A running child that calls `entry` with `request` (JSON values) and `inputs`; use it as a context manager.
+
+    An input is a stream, or a callable that gives one when the child is ready (another worker's `stream`).
 
     Raises nothing of the child's: its errors come from `Worker.stream` and `Worker.result`.
     """

@@ -19,11 +19,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -33,6 +33,11 @@ from governance.workers.limits import Limits
 _PIPE_BYTES = 1 << 20
 _WATCH_SECONDS = 0.05
 
+Input: TypeAlias = pa.RecordBatchReader | Callable[[], pa.RecordBatchReader]
+"""A stream, or what gives one when the child is ready for it: so that workers that feed one another start side by
+side.
+"""
+
 
 class Worker:
     """One child, running from construction on. Use as a context manager; leaving it kills what still runs.
@@ -41,9 +46,7 @@ class Worker:
     engine text. The kernel ends the child with the *thread* that started it.
     """
 
-    def __init__(
-        self, entry: str, request: Mapping[str, Any], limits: Limits, inputs: Mapping[str, pa.RecordBatchReader]
-    ) -> None:
+    def __init__(self, entry: str, request: Mapping[str, Any], limits: Limits, inputs: Mapping[str, Input]) -> None:
         self.entry, self.limits = entry, limits
         self._killed_for = ""
         self._input_error: BaseException | None = None
@@ -174,22 +177,33 @@ class Worker:
         with os.fdopen(descriptor, "rb") as pipe:
             self._answer = pipe.read()
 
-    def _feed(self, source: pa.RecordBatchReader, descriptor: int) -> None:
+    def _feed(self, given: Input, descriptor: int) -> None:
         with contextlib.suppress(OSError), os.fdopen(descriptor, "wb", buffering=0) as pipe:
-            writer = pa.ipc.new_stream(pipe, source.schema)
+            writer: Any = None
             while True:
                 try:
-                    batch = source.read_next_batch()
+                    if writer is None:
+                        source = given() if callable(given) else given
+                        batch, writer = None, pa.ipc.new_stream(pipe, source.schema)
+                    else:
+                        batch = source.read_next_batch()
                 except StopIteration:
                     break
-                except BaseException as error:
-                    if self._process.poll() is None:
-                        self._input_error = error
-                        self.kill("lost an input")
-                        self._process.wait()
+                except BrokenPipeError:
                     return
-                writer.write_batch(batch)
+                except BaseException as error:
+                    self._lose_input(error)
+                    return
+                if batch is not None:
+                    writer.write_batch(batch)
             writer.close()
+
+    def _lose_input(self, error: BaseException) -> None:
+        """Keep why an input failed, and end the child before its pipe closes: it must not take a part for the whole."""
+        if self._process.poll() is None:
+            self._input_error = error
+            self.kill("lost an input")
+            self._process.wait()
 
     def _watch(self) -> None:
         deadline = time.monotonic() + self.limits.seconds

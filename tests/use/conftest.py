@@ -23,7 +23,7 @@ from governance.lineage.edges import EdgeSet
 from governance.state.database import Database
 from governance.state.tables import build, edge_set, pin
 from governance.state.values import BUILT, Actor, Built, Pin
-from governance.use import approve, propose, publish, sign
+from governance.use.release import approve, propose, publish, sign
 
 STEWARD_KEY = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
 PUBLIC_KEY = STEWARD_KEY.public_key().public_bytes_raw().hex()
