@@ -94,3 +94,18 @@ UNREADABLE_VALUES: Mapping[str, str] = {
     "tax_amount": "12,3O",
 }
 """A value that does not convert to the type of the column."""
+
+RULES: Mapping[Kind, tuple[str, ...]] = {
+    Kind.WRONG_CHECK_DIGIT: ("check:*:resident_number", "check:*:credit_code"),
+    Kind.BIRTH_DATE_MISMATCH: ("check:*:birth_date_of",),
+    Kind.DIVISION_NOT_VALID: ("check:*:division_valid_at",),
+    Kind.MISSING_REQUIRED: ("required:*",),
+    Kind.DUPLICATE_RECORD: ("unique:*", "key:*"),
+    Kind.REFERENCE_TO_NOBODY: ("reference:*",),
+    Kind.OUT_OF_RANGE: ("range:*",),
+    Kind.OUTSIDE_CODE_SET: ("codeSet:*",),
+    Kind.NOT_CONVERTIBLE: ("type:*",),
+    Kind.CONTRADICTION: ("finding:curated.person.birth_date_contradiction",),
+    Kind.UNPARSABLE_LINE: ("unparsed",),
+}
+"""Patterns of the reasons (rule ids of quarantine, `finding:<model>.<check>`) by which quality names each kind."""
