@@ -19,6 +19,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "report": ("governance.cli.report", "Write the offline HTML report: quality by run, lineage of curated columns."),
     "keys": ("governance.cli.keys", "Serve the keys as a process of its own; list their names."),
     "portal": ("governance.cli.portal", "Serve the reports and the catalogue as web pages."),
+    "release": ("governance.cli.release", "Propose, sign, approve and publish curated tables; list releases."),
+    "query": ("governance.cli.query", "Answer one SELECT over published tables, under policy."),
+    "who-sees": ("governance.cli.who_sees", "Say who sees a field, for which purpose, and by which rule."),
+    "explain": ("governance.cli.explain", "Say what one subject sees of a table, field by field."),
     "demo": ("governance.cli.demo", "Generate the demo city, and score what quality found."),
 }
 """name -> (module, one line of help)."""

@@ -1,0 +1,82 @@
+"""`gov query`: one SELECT, answered under policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from governance.config import load_settings
+
+SHOWN_ROWS = 100
+
+
+@click.command("query")
+@click.argument("sql")
+@click.option("--as", "subject", required=True, help="Who asks, e.g. user:li.")
+@click.option("--purpose", required=True, help="What for: one of the purposes of access.yaml.")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON, all rows.")
+@click.pass_obj
+def command(home: Path | None, sql: str, subject: str, purpose: str, as_json: bool) -> None:
+    """Answer one SELECT over published tables, as SUBJECT may see them for PURPOSE; every access is in the ledger.
+
+    Example: gov query --as user:li --purpose statistics "SELECT count(*) FROM curated.person"
+    """
+    from governance.pipeline.context import open_context
+    from governance.use.query import query
+
+    context = open_context(load_settings(home))
+    answer = query(
+        sql,
+        subject=subject,
+        purpose=purpose,
+        settings=context.settings,
+        catalogue=context.catalogue,
+        database=context.database,
+        lake=context.lake,
+        keystore=context.keystore,
+    )
+    with answer:
+        table = answer.table()
+    if as_json:
+        whole = {
+            "columns": table.column_names,
+            "rows": table.to_pylist(),
+            "decision_hash": answer.decision_hash,
+            "release": answer.release,
+            "fields": answer.fields,
+            "no_export": answer.no_export,
+        }
+        click.echo(json.dumps(whole, ensure_ascii=False, default=_text))
+        return
+    click.echo(as_text(table.column_names, [tuple(row.values()) for row in table.slice(0, SHOWN_ROWS).to_pylist()]))
+    more = f", the first {SHOWN_ROWS} shown" if table.num_rows > SHOWN_ROWS else ""
+    click.echo(f"{table.num_rows} rows{more}; decision {answer.decision_hash[:16]}, release {answer.release[:16]}")
+
+
+def as_text(columns: list[str], rows: list[tuple[Any, ...]]) -> str:
+    """A table of text, columns aligned (a Chinese character is two wide).
+
+    >>> print(as_text(["name", "n"], [("王", 1), (None, 22)]))
+    name  n
+    王    1
+          22
+    """
+    cells = [columns, *([_text(value) for value in row] for row in rows)]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)] if columns else []
+    lines = [
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)) for row in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return "" if value is None else str(value)
+
+
+def _width(text: str) -> int:
+    return sum(2 if ord(character) >= 0x1100 else 1 for character in text)

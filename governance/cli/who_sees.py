@@ -1,0 +1,35 @@
+"""`gov who-sees`: every subject and purpose for one field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from governance.cli.query import as_text
+from governance.config import load_settings
+
+
+@click.command("who-sees")
+@click.argument("field")
+@click.option("--all", "everybody", is_flag=True, help="Those who see nothing too.")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON, those who see nothing included.")
+@click.pass_obj
+def command(home: Path | None, field: str, everybody: bool, as_json: bool) -> None:
+    """Say who sees FIELD (<schema>.<table>.<field>), for which purpose, how, and by which rule.
+
+    Example: gov who-sees curated.person.id_number
+    """
+    from governance.pipeline.context import open_context
+    from governance.use.who_sees import who_sees
+
+    context = open_context(load_settings(home))
+    sights = who_sees(field, catalogue=context.catalogue, database=context.database, lake=context.lake)
+    if as_json:
+        click.echo(json.dumps([sight.as_dict() for sight in sights], ensure_ascii=False))
+        return
+    shown = [sight for sight in sights if everybody or sight.outcome != "none"]
+    rows = [(s.subject, s.purpose, s.outcome, "some rows" if s.filtered else "", s.reason) for s in shown]
+    click.echo(as_text(["subject", "purpose", "outcome", "rows", "reason"], rows))
+    click.echo(f"{len(sights) - len([s for s in sights if s.outcome != 'none'])} others see nothing")
