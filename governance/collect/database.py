@@ -38,7 +38,7 @@ from governance.state.values import Window
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ROWS = 50_000
+_ROWS = 10_000
 
 
 class DatabaseAdapter:

@@ -62,14 +62,14 @@ def test_many_rows_land_in_several_batches_in_one_order(home: Home) -> None:
     sqlite_file(
         home,
         "CREATE TABLE meters (Meter INTEGER PRIMARY KEY, holder TEXT)",
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000)"
-        " INSERT INTO meters SELECT 120001 - i, 'h' || i FROM n",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)"
+        " INSERT INTO meters SELECT 25001 - i, 'h' || i FROM n",
     )
     landed = home.collect(meters(SQLITE))
     stream = pa.ipc.open_stream(home.bytes_of(landed.files[0]))
     batches = list(stream)
-    assert [batch.num_rows for batch in batches] == [50_000, 50_000, 20_000]
-    assert batches[2].column("Meter")[-1].as_py() == "120000"
+    assert [batch.num_rows for batch in batches] == [10_000, 10_000, 5_000]
+    assert batches[2].column("Meter")[-1].as_py() == "25000"
 
 
 def test_an_empty_table_lands_with_no_rows_and_all_columns(home: Home) -> None:
@@ -222,10 +222,10 @@ def test_postgresql_many_rows_stream_in_key_order(home: Home, city: sa.URL) -> N
         city,
         "CREATE SCHEMA utility",
         'CREATE TABLE utility.meters ("Meter" int PRIMARY KEY, holder text)',
-        "INSERT INTO utility.meters SELECT i, 'h' || i FROM generate_series(120000, 1, -1) AS s(i)",
+        "INSERT INTO utility.meters SELECT i, 'h' || i FROM generate_series(25000, 1, -1) AS s(i)",
     )
     meter = table_of(home, home.collect(meters(source), environ=ENVIRON))["Meter"]
-    assert meter.to_pylist() == list(range(1, 120_001))
+    assert meter.to_pylist() == list(range(1, 25_001))
 
 
 @pytest.mark.postgres
