@@ -11,17 +11,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from governance.catalog.contract import Parsed, parse_contract
 from governance.catalog.encoded import decode_dataset, encode_dataset
 from governance.catalog.files import Declaration
-
-_MANY = 400
-"""From this many unread contracts on, a second process pays for its start."""
 
 
 class ParseCache:
@@ -40,7 +35,7 @@ class ParseCache:
             if entry is not None and entry["sha256"] == declaration.sha256:
                 known[declaration.file] = Parsed(tuple(decode_dataset(d) for d in entry["datasets"]), ())
         unread = [d for d in files if d.file not in known]
-        known |= dict(zip((d.file for d in unread), _parse_all(unread, self.sources), strict=True))
+        known |= {d.file: _parse(d, self.sources) for d in unread}
         if keep:
             self._write(files, known, changed={d.department for d in unread})
         for declaration in files:
@@ -72,16 +67,7 @@ class ParseCache:
             temporary.replace(self.folder / f"{department}.json")
 
 
-def _parse_all(files: Sequence[Declaration], sources: Mapping[str, str]) -> list[Parsed]:
-    parse = functools.partial(_parse_one, sources=sources)
-    workers = min(4, os.cpu_count() or 1)
-    if len(files) < _MANY or workers < 2:
-        return [parse(d) for d in files]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(parse, files, chunksize=100))
-
-
-def _parse_one(declaration: Declaration, *, sources: Mapping[str, str]) -> Parsed:
+def _parse(declaration: Declaration, sources: Mapping[str, str]) -> Parsed:
     return parse_contract(
         declaration.text,
         file=declaration.file,
