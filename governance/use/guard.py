@@ -15,7 +15,6 @@ from typing import Any
 import duckdb
 import sqlglot
 from sqlglot import exp
-from sqlglot.optimizer.scope import traverse_scope
 
 from governance.errors import Refused
 from governance.use.functions import FUNCTIONS, TABLE_FUNCTIONS
@@ -56,11 +55,9 @@ def examine(sql: str) -> Statement:
         nodes = tuple(_nodes(tree))
         for node in nodes:
             _allow(node)
-        tables = _duckdb_tables(con, sql)
-    if tables != _sqlglot_tables(sql):
-        raise Refused(
-            "the tables of the statement cannot be told for certain", do="write <schema>.<table>, without shadowing"
-        )
+        tables = _tables(nodes)
+        if not _agree(con, sql, tables):
+            raise Refused("the tables of the statement cannot be told for certain", do="write <schema>.<table>")
     aliases = {part for node in nodes for part in _table_words(node)}
     return Statement(sql, tuple(sorted(tables)), frozenset(_words(tree)), _takes_everything(nodes, aliases))
 
@@ -116,27 +113,41 @@ def _allow_function(node: dict[str, Any]) -> None:
         raise Refused("a function that is not allowed", do="see docs/QUERY.md for those that are")
 
 
-def _duckdb_tables(con: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
-    try:
-        names = con.get_table_names(sql, qualified=True)
-        return {_name(exp.maybe_parse(name, into=exp.Table, dialect="duckdb")) for name in names}
-    except (duckdb.Error, sqlglot.errors.SqlglotError):
-        raise Refused("the tables of the statement cannot be told for certain") from None
+def _tables(nodes: tuple[dict[str, Any], ...]) -> frozenset[str]:
+    """The tables of DuckDB's tree. A name with a schema is never a CTE's; one without is a CTE's, or no table of ours."""
+    ctes = {entry["key"].lower() for node in nodes for entry in node.get("map", ()) if "key" in entry}
+    named = {_name(node["schema_name"], node["table_name"]) for node in nodes if node.get("type") == "BASE_TABLE"}
+    return frozenset(named - ctes)
 
 
-def _sqlglot_tables(sql: str) -> set[str]:
+def _agree(con: duckdb.DuckDBPyConnection, sql: str, tables: frozenset[str]) -> bool:
+    """Whether sqlglot, and DuckDB's binder where it gets that far, name the same tables (those with a schema)."""
+    qualified = {name for name in tables if "." in name}
     try:
         trees = sqlglot.parse(sql, dialect="duckdb")
-        if len(trees) != 1 or not isinstance(trees[0], exp.Query):
-            raise Refused("not one SELECT", allowed="exactly one SELECT statement")
-        sources = [source for scope in traverse_scope(trees[0]) for source in scope.sources.values()]
+        seen = _sqlglot_tables(trees[0]) if len(trees) == 1 and isinstance(trees[0], exp.Query) else None
     except (sqlglot.errors.SqlglotError, RecursionError):
-        raise Refused("the tables of the statement cannot be told for certain") from None
-    return {_name(s) for s in sources if isinstance(s, exp.Table) and isinstance(s.this, exp.Identifier)}
+        return False
+    try:
+        bound = con.get_table_names(sql, qualified=True)
+    except duckdb.Error:  # the binder has no columns to look at: USING, NATURAL and COLUMNS end there
+        return seen == qualified
+    try:
+        told = {name for text in bound for name in _sqlglot_tables(sqlglot.parse_one(f"FROM {text}", dialect="duckdb"))}
+    except sqlglot.errors.SqlglotError:
+        return False
+    return seen == qualified == told
 
 
-def _name(table: exp.Table) -> str:
-    return f"{table.db}.{table.name}".lower() if table.db else table.name.lower()
+def _sqlglot_tables(tree: exp.Expr | None) -> set[str]:
+    found = tree.find_all(exp.Table) if tree is not None else ()
+    return {_name(table.db, table.name) for table in found if table.db and isinstance(table.this, exp.Identifier)}
+
+
+def _name(schema: str, table: str) -> str:
+    if "." in schema or "." in table:
+        raise Refused("tables are named <schema>.<table>, without a dot in either name")
+    return f"{schema}.{table}".lower() if schema else table.lower()
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -16,7 +16,6 @@ from sqlalchemy import insert
 from governance.catalog.types import Catalogue, ColumnType, Dataset, Field, Level, Model
 from governance.config import Settings
 from governance.keys.keyring import Keyring
-from governance.keys.names import DigestKeyName
 from governance.lake.lake import Lake, TableChange
 from governance.lake.specs import curated_spec
 from governance.lineage.edges import EdgeSet
