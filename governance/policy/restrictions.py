@@ -117,6 +117,8 @@ def compile_restrictions(
 ) -> Restrictions:
     """The meet of all `policies` (the release's and the current one) over the columns of `field_ids`.
 
+    Give every column of the table: a reader takes a column that the document does not name for an open one.
+
     A column that one of the policies does not know is closed. The row filters of all rules that open a visible column
     hold together.
     """
@@ -125,7 +127,6 @@ def compile_restrictions(
     columns = tuple(
         _met(name, field_id, types[name], [decisions.get(name) for decisions in decided])
         for name, field_id in field_ids.items()
-        if name in types
     )
     visible = {column.name for column in columns if column.visible}
     row_filters = dict.fromkeys(

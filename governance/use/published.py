@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from governance.catalog.types import Catalogue, Level
+from governance.catalog.types import Catalogue, ColumnType, Level
 from governance.errors import DeclarationError, NotReady, Refused
 from governance.lake.lake import Lake
 from governance.policy.access import Access, parse_access
@@ -20,6 +20,8 @@ from governance.policy.decide import Column, Decider
 from governance.policy.restrictions import Policy, Restrictions, compile_restrictions
 from governance.state.tables import text
 from governance.use import release
+
+_TEXT = ColumnType("string")  # of the lake's own columns nobody ever sees more than that they are closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +40,22 @@ class Published:
         """What holds for `subject` and `purpose` on `table` (which must be one of `snapshots`) at this moment."""
         contract = self._catalogue.models[table].contract
         fields = self._document["tables"][table]["fields"]
-        current = tuple(map(Column.of, contract.fields))
+        snapshot = self.snapshots[table]
+        field_ids = {column.name: column.id for column in self._lake.schema(table, snapshot).columns}
+        declared = tuple(map(Column.of, contract.fields))
+        own = tuple(Column(name, _TEXT, None) for name in field_ids if name not in {c.name for c in declared})
         reviewed = tuple(
             Column(c.name, c.type, _level(fields[c.name]["level"]), tuple(fields[c.name]["tags"]))
-            for c in current
+            for c in declared
             if c.name in fields
         )
         (reviewed_decider, reviewed_hash), (current_decider, current_hash) = self._deciders
-        snapshot = self.snapshots[table]
-        field_ids = {column.name: column.id for column in self._lake.schema(table, snapshot).columns}
+        policies = (
+            Policy(reviewed_decider, reviewed + own, reviewed_hash),
+            Policy(current_decider, declared + own, current_hash),
+        )
         return compile_restrictions(
-            (Policy(reviewed_decider, reviewed, reviewed_hash), Policy(current_decider, current, current_hash)),
+            policies,
             subject=subject,
             purpose=purpose,
             table=table,
