@@ -51,7 +51,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
@@ -153,10 +153,14 @@ class Rule(_Model):
     @field_validator("valid_from", "valid_to", mode="before")
     @classmethod
     def _instant(cls, value: object) -> object:
-        if isinstance(value, date) and not isinstance(value, datetime):
-            return datetime(value.year, value.month, value.day, tzinfo=UTC)
-        if isinstance(value, datetime) and value.tzinfo is not None:
-            return value
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            value += "T00:00:00+00:00"
+        try:
+            instant = datetime.fromisoformat(value) if isinstance(value, str) else None
+        except ValueError:
+            instant = None
+        if instant is not None and instant.tzinfo is not None:
+            return instant
         raise ValueError("not an instant; allowed: a day like 2026-01-31, or an instant with its zone")
 
     @model_validator(mode="after")

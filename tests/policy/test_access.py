@@ -124,7 +124,7 @@ def test_a_rule_that_cannot_be_meant_is_a_fault(rule, expected, catalogue):
 
 
 def test_a_key_that_comes_twice_is_a_fault(catalogue):
-    assert "comes twice" in faults("roles: []\nroles: []\n", catalogue)[0]
+    assert "stands twice" in faults("roles: []\nroles: []\n", catalogue)[0]
 
 
 def test_a_filter_that_is_nested_too_deeply_is_a_fault(catalogue):
