@@ -35,6 +35,12 @@ def record(connection: Connection, declared: Mapping[tuple[str, str], tuple[str,
     return changed
 
 
+def keep(connection: Connection, sha256: str, kind: str, body: str, *, at: datetime) -> None:
+    """Keep a text by its hash, once, without saying that it is in force. Runs in the caller's unit of work."""
+    if connection.execute(select(text.c.sha256).where(text.c.sha256 == sha256)).first() is None:
+        connection.execute(insert(text).values(sha256=sha256, kind=kind, text=body, recorded_at=at))
+
+
 def differs(connection: Connection, declared: Mapping[tuple[str, str], tuple[str, str]]) -> bool:
     """Whether `record` would change anything: a cheap look before taking the write lock."""
     return {key: sha256 for key, (_, sha256) in _current(connection).items()} != {

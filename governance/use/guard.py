@@ -114,7 +114,9 @@ def _allow_function(node: dict[str, Any]) -> None:
 
 
 def _tables(nodes: tuple[dict[str, Any], ...]) -> frozenset[str]:
-    """The tables of DuckDB's tree. A name with a schema is never a CTE's; one without is a CTE's, or no table of ours."""
+    """The tables of DuckDB's tree. A name with a schema is never a CTE's; one without is a CTE's, or no table of
+    ours.
+    """
     ctes = {entry["key"].lower() for node in nodes for entry in node.get("map", ()) if "key" in entry}
     named = {_name(node["schema_name"], node["table_name"]) for node in nodes if node.get("type") == "BASE_TABLE"}
     return frozenset(named - ctes)

@@ -18,6 +18,7 @@ from governance.lake.lake import Lake
 from governance.policy.access import Access, parse_access
 from governance.policy.decide import Column, Decider
 from governance.policy.restrictions import Policy, Restrictions, compile_restrictions
+from governance.state import tables
 from governance.state.tables import text
 from governance.use import release
 
@@ -31,8 +32,13 @@ class Published:
     release: str
     snapshots: Mapping[str, int]
     access: Access
+    rules: str | None
+    """Hash of the access rules in force when this was read."""
     _document: Mapping[str, Any]
-    _deciders: tuple[tuple[Decider, str], tuple[Decider, str]]
+    _deciders: tuple[tuple[Decider, str], ...]
+    """The release's first, then the current one's: this process's, and the one in force, when another process brought
+    it in.
+    """
     _catalogue: Catalogue
     _lake: Lake
 
@@ -49,11 +55,9 @@ class Published:
             for c in declared
             if c.name in fields
         )
-        (reviewed_decider, reviewed_hash), (current_decider, current_hash) = self._deciders
-        policies = (
-            Policy(reviewed_decider, reviewed + own, reviewed_hash),
-            Policy(current_decider, declared + own, current_hash),
-        )
+        (reviewed_decider, reviewed_hash), *current = self._deciders
+        policies = [Policy(reviewed_decider, reviewed + own, reviewed_hash)]
+        policies += [Policy(decider, declared + own, access_hash) for decider, access_hash in current]
         return compile_restrictions(
             policies,
             subject=subject,
@@ -75,25 +79,39 @@ def read_published(connection: Connection, *, catalogue: Catalogue, lake: Lake) 
         raise NotReady("nothing is published yet", do="gov release propose, approve, publish")
     release_id, document = found
     access = parse_access(catalogue.access_text, catalogue.access_file, catalogue)
-    current_hash = hashlib.sha256(catalogue.access_text.encode("utf-8")).hexdigest()
-    current = Decider(access)
-    reviewed = current
-    if document["access"] != current_hash:
-        reviewed = Decider(_reviewed(connection, document["access"], catalogue))
+    own_hash = hashlib.sha256(catalogue.access_text.encode("utf-8")).hexdigest()
+    compiled = {own_hash: Decider(access)}
+    rules = in_force(connection)
+    newest = rules or own_hash
+    for access_hash in (document["access"], newest):
+        if access_hash not in compiled:
+            compiled[access_hash] = Decider(_kept(connection, access_hash, catalogue))
     snapshots = {name: at for name, at in release.snapshots_of(document).items() if name in catalogue.models}
-    deciders = ((reviewed, document["access"]), (current, current_hash))
-    return Published(release_id, snapshots, access, document, deciders, catalogue, lake)
+    order = (document["access"], *dict.fromkeys((own_hash, newest)))
+    deciders = tuple((compiled[access_hash], access_hash) for access_hash in order)
+    return Published(release_id, snapshots, access, rules, document, deciders, catalogue, lake)
 
 
-def _reviewed(connection: Connection, access_hash: str, catalogue: Catalogue) -> Access:
+def in_force(connection: Connection) -> str | None:
+    """Hash of the access rules that are in force now, as whichever process recorded them; None before the first."""
+    current = select(tables.in_force.c.sha256).where(
+        tables.in_force.c.kind == "access", tables.in_force.c.valid_to.is_(None)
+    )
+    return connection.execute(current).scalar_one_or_none()
+
+
+def _kept(connection: Connection, access_hash: str, catalogue: Catalogue) -> Access:
     body = connection.execute(select(text.c.text).where(text.c.sha256 == access_hash)).scalar_one_or_none()
     if body is None or hashlib.sha256(body.encode("utf-8")).hexdigest() != access_hash:
-        raise Refused("the release's access rules are not kept", do="propose and approve a new release")
+        raise Refused(
+            "access rules that hold are not kept", do="start again with the present catalogue, or approve a new release"
+        )
     try:
         return parse_access(body, f"access rules {access_hash[:12]}", catalogue)
     except DeclarationError:
         raise Refused(
-            "the release's access rules no longer fit the catalogue", do="propose and approve a new release"
+            "the access rules that hold do not fit the catalogue",
+            do="start again with the present catalogue, or approve a new release",
         ) from None
 
 

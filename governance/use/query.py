@@ -22,19 +22,22 @@ from sqlglot import exp
 
 from governance.catalog.types import Catalogue
 from governance.config import Settings, as_request
-from governance.errors import Refused
+from governance.errors import GovernanceError, Refused
 from governance.keys import grants
 from governance.keys.names import DigestKeyName, KeyStore
 from governance.lake.lake import Lake
 from governance.ledger.entry import Json, append
 from governance.policy import filters
 from governance.policy.restrictions import Restricted, Restrictions
+from governance.state import texts
 from governance.state.database import Database
 from governance.state.values import Actor
 from governance.use import scanner
 from governance.use.guard import Statement, examine
 from governance.use.published import Published, read_published
+from governance.use.watch import Watch
 from governance.workers import Limits, start
+from governance.workers.parent import Worker
 
 DEFAULT_LIMITS = Limits(memory_mb=1024, seconds=300)
 
@@ -133,7 +136,7 @@ def query(
             append(tx, "access_refused", facts, actor=actor, writer=database.writer, at=database.clock())
         raise
     grant = _record(scans, digest, published.release, actor, limits, database, lake)
-    return _run(statement, scans, published.release, grant, actor, settings, limits)
+    return _run(statement, scans, published, grant, actor, settings, database, limits)
 
 
 def decision_hash(scans: Sequence[Scan]) -> str:
@@ -183,7 +186,12 @@ def _record(
         }
         for scan in scans
     }
+    at = database.clock()
     with database.unit_of_work() as tx:
+        for scan in scans:
+            texts.keep(
+                tx, scan.restrictions.decision_hash, "decision", scan.restrictions.canonical.decode("utf-8"), at=at
+            )
         grant = grants.issue(
             tx,
             actor=actor,
@@ -195,17 +203,18 @@ def _record(
             database=database,
         )
         facts: dict[str, Json] = {"release": release, "grant": grant.id, "sql_sha256": digest, "tables": tables}
-        append(tx, "access", facts, actor=actor, writer=database.writer, at=database.clock())
+        append(tx, "access", facts, actor=actor, writer=database.writer, at=at)
     return grant.id
 
 
 def _run(
     statement: Statement,
     scans: Sequence[Scan],
-    release: str,
+    published: Published,
     grant: str,
     actor: Actor,
     settings: Settings,
+    database: Database,
     limits: Limits,
 ) -> Answer:
     stack = ExitStack()
@@ -213,12 +222,12 @@ def _run(
         salt = secrets.token_hex(32)
         inputs: dict[str, Callable[[], pa.RecordBatchReader]] = {}
         tables: dict[str, str] = {}
+        scanners: list[Worker] = []
         for at, scan in enumerate(scans):
             request = _scan_request(scan, grant, actor.purpose, salt, settings)
-            worker = stack.enter_context(
-                start("governance.use.scanner:scan", request, limits=_scan_limits(settings, limits))
-            )
-            inputs[f"input_{at}"] = worker.stream
+            limited = _scan_limits(settings, limits)
+            scanners.append(stack.enter_context(start("governance.use.scanner:scan", request, limits=limited)))
+            inputs[f"input_{at}"] = scanners[-1].stream
             tables[f"input_{at}"] = scan.restrictions.table
         rows = [scan.restrictions.max_rows for scan in scans if scan.restrictions.max_rows is not None]
         locked = {
@@ -230,7 +239,15 @@ def _run(
         }
         own = replace(limits, network=False, locked=True)
         worker = stack.enter_context(start("governance.use.locked:run", locked, limits=own, inputs=inputs))
-        return Answer(worker.stream(), scans, release, grant, stack)
+        workers = (*scanners, worker)
+
+        def cut(reason: GovernanceError) -> None:
+            for each in workers:
+                each.kill(error=reason)
+
+        watch = Watch(grant, published.rules, database, cut)
+        stack.callback(watch.stop)
+        return Answer(worker.stream(), scans, published.release, grant, stack)
     except BaseException:
         stack.close()
         raise

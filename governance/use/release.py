@@ -24,8 +24,9 @@ from governance.lake.lake import Lake
 from governance.ledger.entry import Json, append, canonical
 from governance.lineage.record import record_run
 from governance.policy.access import Access, parse_access
+from governance.state import texts
 from governance.state.database import Database
-from governance.state.tables import approval, build, edge_set, release, text
+from governance.state.tables import approval, build, edge_set, release
 from governance.state.values import BUILT, Actor, Published
 
 
@@ -238,10 +239,8 @@ def _keep_texts(tx: Connection, catalogue: Catalogue, models: Iterable[str], at:
         for kind, text_hash in (("model", model.text_hash), ("contract", model.contract.text_hash)):
             if text_hash in catalogue.texts:
                 kept[text_hash] = (kind, catalogue.texts[text_hash])
-    known = set(tx.execute(select(text.c.sha256).where(text.c.sha256.in_(kept))).scalars())
     for sha256, (kind, body) in kept.items():
-        if sha256 not in known:
-            tx.execute(insert(text).values(sha256=sha256, kind=kind, text=body, recorded_at=at))
+        texts.keep(tx, sha256, kind, body, at=at)
 
 
 def _document(connection: Connection, release_id: str) -> tuple[str, dict[str, Any]]:

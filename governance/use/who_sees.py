@@ -64,5 +64,8 @@ def _published(catalogue: Catalogue, database: Database, lake: Lake) -> Publishe
 
 
 def _sight(subject: str, purpose: str, column: Restricted, filtered: bool) -> Sight:
-    outcome = str(column.outcome)
-    return Sight(subject, purpose, column.name, outcome, column.rules, column.reason, filtered and column.visible)
+    reason = column.reason
+    if column.outcome.kind == "aggregate_only":
+        reason += "; the query service has no sound form of it yet and gives nothing"
+    filtered = filtered and column.visible
+    return Sight(subject, purpose, column.name, str(column.outcome), column.rules, reason, filtered)

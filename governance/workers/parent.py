@@ -48,7 +48,7 @@ class Worker:
 
     def __init__(self, entry: str, request: Mapping[str, Any], limits: Limits, inputs: Mapping[str, Input]) -> None:
         self.entry, self.limits = entry, limits
-        self._killed_for = ""
+        self._killed_for: errors.GovernanceError | None = None
         self._input_error: BaseException | None = None
         self._answer = b""
         self._over = threading.Event()
@@ -123,11 +123,12 @@ class Worker:
                 pass
         return self._finish()
 
-    def kill(self, reason: str = "was cancelled") -> None:
-        """End the child and whatever it started, at once. Later calls of `stream` and `result` raise WorkerFailed
-        with `reason`.
+    def kill(self, reason: str = "was cancelled", *, error: errors.GovernanceError | None = None) -> None:
+        """End the child and whatever it started, at once. Later calls of `stream` and `result` raise `error`, else
+        WorkerFailed with `reason`. A child that has ended is left as it is.
         """
-        self._killed_for = self._killed_for or reason
+        if self._process.poll() is None:
+            self._killed_for = self._killed_for or error or errors.WorkerFailed(reason, where=self.entry)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -140,6 +141,8 @@ class Worker:
             except (pa.ArrowException, OSError, EOFError):
                 self._finish()
                 raise errors.WorkerFailed("gave a damaged stream", where=self.entry) from None
+            if self._killed_for:
+                raise self._killed_for
             yield batch
         self._finish()
 
@@ -157,7 +160,7 @@ class Worker:
             result: dict[str, Any] = answer["result"]
             return result
         if self._killed_for:
-            raise errors.WorkerFailed(self._killed_for, where=self.entry)
+            raise self._killed_for
         code = self._process.returncode
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise errors.WorkerFailed(f"died of {cause}", where=self.entry)

@@ -5,14 +5,18 @@ nowhere.
 from __future__ import annotations
 
 import hashlib
+import time
 from datetime import date
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from governance.config import as_request
 from governance.errors import NotReady, Refused, WorkerFailed
+from governance.keys import grants
+from governance.state import texts
 from governance.state.tables import grant as grant_table
+from governance.state.tables import text
 from governance.use.query import query
 from governance.use.scanner import scan
 from governance.workers import Limits, start
@@ -237,6 +241,78 @@ def test_a_scan_whose_grant_is_gone_gives_nothing(home):
     entry = f"{scan.__module__}:{scan.__name__}"
     with start(entry, request, limits=Limits(seconds=60)) as worker, pytest.raises(Refused):
         worker.stream().read_all()
+
+
+def under_way(home):
+    """An answer without end, with its first batch read."""
+    answer = query(
+        "SELECT a.x FROM curated.person, range(100000000000) AS a(x)",
+        subject="user:li",
+        purpose="statistics",
+        settings=home.settings,
+        catalogue=home.catalogue,
+        database=home.database,
+        lake=home.lake,
+        keystore=home.keystore,
+    )
+    assert answer.stream().read_next_batch().num_rows
+    return answer
+
+
+def seconds_until_cut(answer):
+    began = time.monotonic()
+    with pytest.raises(Refused, match="ask again"):
+        sum(batch.num_rows for batch in answer.stream() if time.monotonic() - began < 20)
+    return time.monotonic() - began
+
+
+def test_an_answer_under_way_ends_with_its_grant(home):
+    home.release()
+    with under_way(home) as answer:
+        with home.database.unit_of_work() as tx:
+            grants.revoke(tx, answer.grant, actor=home.actor(), database=home.database)
+        assert seconds_until_cut(answer) < 5
+
+
+def test_an_answer_under_way_ends_when_the_rules_change(home):
+    home.release()
+    with under_way(home) as answer:
+        bring_in(home, ACCESS + "\n# narrowed\n")
+        assert seconds_until_cut(answer) < 5
+
+
+def bring_in(home, access):
+    """Make `access` what is in force, as another process would."""
+    sha256 = hashlib.sha256(access.encode()).hexdigest()
+    with home.database.unit_of_work() as tx:
+        texts.record(tx, {("access", "access"): (sha256, access)}, at=home.database.clock())
+
+
+def test_rules_that_another_process_brought_in_narrow_this_one_too(home):
+    home.release()
+    bring_in(
+        home,
+        ACCESS.replace('where: {tags: [name]}, action: "mask:chinese-name"', "where: {tags: [name]}, action: none"),
+    )
+    assert "name" not in ask(home, EVERYTHING).column_names
+    bring_in(home, ACCESS.replace('action: "mask:chinese-name"', "action: raw"))
+    assert ask(home, EVERYTHING)["name"].to_pylist()[0] == "王**"
+    bring_in(home, "roles: [")
+    with pytest.raises(Refused, match="do not fit the catalogue"):
+        ask(home, EVERYTHING)
+
+
+def test_the_decision_is_kept_by_its_hash(published_home):
+    answer_hash = ledger_decision(published_home)
+    with published_home.database.read() as connection:
+        body = connection.execute(select(text.c.text).where(text.c.sha256 == answer_hash)).scalar_one()
+    assert hashlib.sha256(body.encode()).hexdigest() == answer_hash
+    assert '"action":"gov:chinese-name"' in body
+
+
+def ledger_decision(home):
+    ask(home, "SELECT rank FROM curated.person")
+    return ledger(home, "access")[-1]["facts"]["tables"]["curated.person"]["decision_hash"]
 
 
 def test_a_query_that_takes_too_long_ends(published_home):

@@ -1,0 +1,50 @@
+"""Cuts off an answer under way: within a second of its grant's end, or of a change of the access rules.
+
+The rules are looked at whole: when they change, every answer under way ends and may be asked for again, which
+compiles the new ones. That is coarser than it need be, and never late.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from governance.errors import GovernanceError, Refused
+from governance.keys import grants
+from governance.state.database import Database
+from governance.use.published import in_force
+
+EVERY_SECONDS = 0.5
+
+
+class Watch:
+    """Looks at a grant and at the rules until `stop`; calls `cut` once, with the reason, when the grant ended or the
+    rules in force are not `rules` any more.
+    """
+
+    def __init__(
+        self, grant: str, rules: str | None, database: Database, cut: Callable[[GovernanceError], None]
+    ) -> None:
+        self._grant, self._rules, self._database, self._cut = grant, rules, database, cut
+        self._over = threading.Event()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _look(self) -> None:
+        while not self._over.wait(EVERY_SECONDS):
+            reason = self._gone()
+            if reason is not None:
+                self._cut(reason)
+                return
+
+    def _gone(self) -> GovernanceError | None:
+        try:
+            with self._database.read() as connection:
+                grants.require(connection, self._grant, (), at=self._database.clock())
+                if in_force(connection) != self._rules:
+                    return Refused("the access rules changed while the answer was under way", do="ask again")
+        except Refused:
+            return Refused("the grant of this answer ended", do="ask again")
+        return None
