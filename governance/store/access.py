@@ -1,0 +1,83 @@
+"""What store may open while it runs: landed bytes and digest keys of its own dataset; own columns only where rows of before must be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from governance.catalog.types import Dataset
+from governance.keys import grants
+from governance.keys.names import DigestKeyName, KeyName
+from governance.lake.lake import Lake
+from governance.state.database import Database
+from governance.state.values import Actor
+from governance.store.landed import LANDED_GROUP
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Issues the grants of one run; each ends with what it was needed for."""
+
+    dataset: Dataset
+    lake: Lake
+    database: Database
+    actor: Actor
+
+    @contextmanager
+    def landed(self, *, digests: int = 0) -> Iterator[str]:
+        """A grant on the dataset's landed originals, and for `digests` values on its digest keys."""
+        key = KeyName(self.dataset.department, self.dataset.name, LANDED_GROUP)
+        domains = sorted({f.domain for f in self.dataset.fields if f.domain})
+        names = [DigestKeyName("domain", domain) for domain in domains]
+        if self.dataset.keeps_versions:
+            names.append(DigestKeyName("rowdigest", self.dataset.name))
+        with self._granted([key], names if digests else [], digests) as grant_id:
+            yield grant_id
+
+    @contextmanager
+    def own(
+        self, snapshot: int | None, columns: Sequence[str], *, where: str | None = None
+    ) -> Iterator[pa.RecordBatchReader | None]:
+        """Present rows of the own dataset at `snapshot`, under a grant where a column of them is encrypted; None without a snapshot.
+
+        Columns that the snapshot does not have yet come as NULL.
+        """
+        if snapshot is None:
+            yield None
+            return
+        there = {column.name for column in self.lake.schema(self.dataset.name, snapshot).columns}
+        known = [name for name in columns if name in there]
+        keys = self.lake.keys(self.dataset.name, snapshot, known)
+        if not keys:
+            yield self._scan(snapshot, known, columns, None, where)
+            return
+        with self._granted(sorted(keys), [], 0) as grant_id:
+            yield self._scan(snapshot, known, columns, grant_id, where)
+
+    def _scan(
+        self, snapshot: int, known: Sequence[str], columns: Sequence[str], grant_id: str | None, where: str | None
+    ) -> pa.RecordBatchReader:
+        reader = self.lake.scan(self.dataset.name, snapshot, known, grant_id=grant_id, where=where, current=True)
+        missing = [name for name in columns if name not in known]
+        if not missing:
+            return reader
+        schema = pa.schema([*reader.schema, *(pa.field(name, pa.null()) for name in missing)])
+        batches = (
+            pa.record_batch([*b.columns, *(pa.nulls(b.num_rows) for _ in missing)], schema=schema) for b in reader
+        )
+        return pa.RecordBatchReader.from_batches(schema, batches)
+
+    @contextmanager
+    def _granted(self, keys: Sequence[KeyName], digest_keys: Sequence[DigestKeyName], budget: int) -> Iterator[str]:
+        with self.database.unit_of_work() as tx:
+            made = grants.issue(
+                tx, actor=self.actor, keys=keys, digest_keys=digest_keys, digest_budget=budget, database=self.database
+            )
+        try:
+            yield made.id
+        finally:
+            with self.database.unit_of_work() as tx:
+                grants.revoke(tx, made.id, actor=self.actor, database=self.database)

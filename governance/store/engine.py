@@ -1,0 +1,62 @@
+"""The DuckDB connections of one pass, each an instance of its own. Those that see values never spill; the one that sees hashes may."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from governance.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """`parsing` keeps the order of the original; `judging` streams the rows past small tables, which it never takes for the probing side;
+    `hashing` holds salted hashes, tokens, digests and positions only, and may spill them."""
+
+    parsing: duckdb.DuckDBPyConnection
+    judging: duckdb.DuckDBPyConnection
+    hashing: duckdb.DuckDBPyConnection
+    scratch: Path
+
+
+@contextmanager
+def engines(settings: Settings) -> Iterator[Engines]:
+    """Connections and a scratch folder of this pass alone, both gone when it ends."""
+    scratch = settings.scratch / f"store-{uuid.uuid4().hex}"
+    scratch.mkdir(parents=True)
+    opened = []
+    try:
+        for spill, order in ((False, True), (False, False), (True, False)):
+            opened.append(_connect(_config(settings, scratch if spill else None, order)))
+        opened[1].execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        yield Engines(opened[0], opened[1], opened[2], scratch)
+    finally:
+        for connection in opened:
+            connection.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def aggregating(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A connection for the aggregates of table rules: sees values, never spills."""
+    return _connect(_config(settings, None, False))
+
+
+def _config(settings: Settings, spill: Path | None, order: bool) -> dict[str, object]:
+    return {
+        "threads": settings.threads,
+        "memory_limit": f"{max(256, settings.memory_limit_mb // 2)}MB",
+        "temp_directory": str(spill / "spill") if spill else "",
+        "preserve_insertion_order": order,
+    }
+
+
+def _connect(config: dict[str, object]) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config=config)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection

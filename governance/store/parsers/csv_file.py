@@ -1,0 +1,110 @@
+"""Delimited text: DuckDB's parser behind a named pipe; lines that it rejects are kept with their record number."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import duckdb
+import pyarrow as pa
+import sqlglot
+from sqlglot import exp
+
+from governance.catalog.types import Field
+from governance.errors import SourceContentError
+from governance.store.parsers.relation import UNPARSED, Relation, literal, places, quoted, raw_name
+from governance.store.parsers.text import pipe, utf8_chunks
+
+_LONGEST_HEADER_BYTES = 1 << 20
+
+
+@contextmanager
+def open_csv(
+    con: duckdb.DuckDBPyConnection,
+    source: BinaryIO,
+    fields: Sequence[Field],
+    *,
+    encoding: str,
+    delimiter: str,
+    scratch: Path,
+    where: str,
+) -> Iterator[Relation]:
+    """The relation of one delimited file whose first record names the columns."""
+    chunks = utf8_chunks(source, encoding, where)
+    start, header = _header(chunks, delimiter, where)
+    found, ignored = places(header, fields, where)
+    with pipe(itertools.chain([start], chunks), scratch) as feeder:
+
+        def rejected() -> pa.Table:
+            feeder.finish()
+            return rejects(con)
+
+        con.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+        columns = ", ".join(
+            f"{quoted(_column(found[f.name]))} AS {quoted(raw_name(position))}" for position, f in enumerate(fields)
+        )
+        yield Relation(
+            f"SELECT {columns} FROM {_read_csv(feeder.path, len(header), delimiter)}",  # noqa: S608
+            rejected,
+            ignored=ignored,
+        )
+
+
+def _read_csv(path: Path, width: int, delimiter: str) -> str:
+    columns = ", ".join(f"{literal(_column(position))}: 'VARCHAR'" for position in range(width))
+    return (
+        f"read_csv({literal(str(path))}, auto_detect = false, header = true, columns = {{{columns}}}, delim = {literal(delimiter)},"
+        " quote = '\"', escape = '\"', nullstr = '', strict_mode = true, null_padding = false, store_rejects = true, rejects_limit = 0)"
+    )
+
+
+def _column(position: int) -> str:
+    return f"f{position}"
+
+
+def _header(chunks: Iterator[bytes], delimiter: str, where: str) -> tuple[bytes, list[str]]:
+    """The start of the file up to a chunk that holds the whole first record, and that record."""
+    start = b""
+    for chunk in chunks:
+        start += chunk
+        end = _end_of_record(start)
+        if end is not None or len(start) > _LONGEST_HEADER_BYTES:
+            break
+    else:
+        end = len(start)
+    try:
+        header = next(csv.reader([start[:end].decode("utf-8")], delimiter=delimiter, strict=True), [])
+    except (UnicodeDecodeError, csv.Error):
+        raise SourceContentError(
+            "the first line is no line of column names in this encoding",
+            where=where,
+            do="correct gov.encoding or gov.delimiter in the contract",
+        ) from None
+    if not any(name.strip() for name in header):
+        raise SourceContentError("the first line names no columns", where=where, do="land a file with a header")
+    return start, header
+
+
+def _end_of_record(text: bytes) -> int | None:
+    """Where the first record ends (a line end outside quotes), or None when it goes on."""
+    end = -1
+    while (end := text.find(b"\n", end + 1)) >= 0:
+        if text.count(b'"', 0, end) % 2 == 0:
+            return end
+    return None
+
+
+def rejects(con: duckdb.DuckDBPyConnection, *, header: bool = True) -> pa.Table:
+    """One row per rejected record, whatever the number of its errors; record numbers do not count the header."""
+    there = con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'").fetchall()
+    if there[0][0] == 0:
+        return UNPARSED.empty_table()
+    record = exp.cast(exp.column("line", quoted=True), "BIGINT") - exp.Literal.number(int(header))
+    raw = "trim(any_value(csv_line), chr(10) || chr(13))"
+    query = exp.select(record.as_("record"), sqlglot.parse_one(raw, dialect="duckdb").as_("raw"))
+    rows = con.sql(query.from_("reject_errors").group_by("1").order_by("1").sql("duckdb"))
+    return rows.to_arrow_table().rename_columns(UNPARSED.names).cast(UNPARSED)

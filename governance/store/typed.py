@@ -1,0 +1,115 @@
+"""SQL that brings raw values to the contract's types. Pure: text in, DuckDB expressions out.
+
+A value that does not convert is NULL in its column and TRUE in `fails`; empty text is NULL. Text is kept as it is; everything else is read
+without the white space around it. Integers accept a fraction of zeros ("30790.0"), decimals are rounded to their scale, dates and timestamps
+are ISO 8601 (timestamps with a zone become UTC) unless the contract gives a format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from governance.catalog.types import Field
+from governance.store.parsers.relation import literal, quoted, raw_name
+
+_TRUE = "'true', 't', 'yes', 'y', '1', '1.0', '是'"
+_FALSE = "'false', 'f', 'no', 'n', '0', '0.0', '否'"
+
+
+@dataclass(frozen=True, slots=True)
+class TypedColumn:
+    """One field's expressions over the raw column: its typed value, and whether it failed over the typed one (empty: it never does)."""
+
+    field: Field
+    value: str
+    fails: str
+    raw_text: str
+
+
+def typed_columns(fields: Sequence[Field], types: Mapping[str, str]) -> tuple[TypedColumn, ...]:
+    """Expressions for every field; `types` names the fields whose raw column has a type of its own already."""
+    return tuple(_typed(field, position, types.get(field.name)) for position, field in enumerate(fields))
+
+
+def select_typed(fields: Sequence[Field], types: Mapping[str, str], relation: str, extra: Sequence[str] = ()) -> str:
+    """A SELECT over `relation` of raw and typed columns side by side; `extra` columns of the relation are carried along."""
+    columns = typed_columns(fields, types)
+    names = [quoted(raw_name(position)) for position in range(len(fields))]
+    values = [f"{column.value} AS {quoted(column.field.name)}" for column in columns]
+    carried = [quoted(name) for name in extra]
+    return f"SELECT {', '.join([*names, *values, *carried])} FROM ({relation})"  # noqa: S608
+
+
+def raw_json(columns: Sequence[TypedColumn]) -> str:
+    """An expression: JSON text of the raw values that did not convert, NULL where all did."""
+    failing = [column for column in columns if column.fails]
+    if not failing:
+        return "CAST(NULL AS VARCHAR)"
+    pairs = ", ".join(
+        f"{literal(column.field.name)}, CASE WHEN {column.fails} THEN {column.raw_text} END" for column in failing
+    )
+    any_fails = " OR ".join(column.fails for column in failing)
+    return f"CASE WHEN {any_fails} THEN CAST(json_merge_patch('{{}}', json_object({pairs})) AS VARCHAR) END"
+
+
+def _typed(field: Field, position: int, own: str | None) -> TypedColumn:
+    raw = quoted(raw_name(position))
+    wanted = field.type.duckdb()
+    if own is not None:
+        return _from_own(field, raw, own, wanted)
+    if field.type.kind == "string":
+        return TypedColumn(field, f"nullif({raw}, '')", "", f"nullif({raw}, '')")
+    text = f"nullif(trim({raw}), '')"
+    fails = f"({quoted(field.name)} IS NULL AND {text} IS NOT NULL)"
+    return TypedColumn(field, _from_text(field, text), fails, f"nullif({raw}, '')")
+
+
+def _from_own(field: Field, raw: str, own: str, wanted: str) -> TypedColumn:
+    """The source is typed: nothing to parse, but a value may still not fit."""
+    text = f"CAST({raw} AS VARCHAR)"
+    if own == wanted:
+        return TypedColumn(field, raw, "", text)
+    if field.type.kind == "string":
+        return TypedColumn(field, text, "", text)
+    if field.type.kind == "integer" and (own in ("DOUBLE", "FLOAT") or own.startswith("DECIMAL")):
+        value = f"CASE WHEN trunc({raw}) = {raw} THEN TRY_CAST({raw} AS BIGINT) END"
+    elif field.type.kind == "timestamp" and own == "TIMESTAMP WITH TIME ZONE":
+        value = f"timezone('UTC', {raw})"
+    else:
+        value = f"TRY_CAST({raw} AS {wanted})"
+    return TypedColumn(field, value, f"({quoted(field.name)} IS NULL AND {raw} IS NOT NULL)", text)
+
+
+def _from_text(field: Field, text: str) -> str:
+    kind, wanted = field.type.kind, field.type.duckdb()
+    if field.format and kind in ("date", "timestamp"):
+        return f"CAST(try_strptime({text}, {literal(field.format)}) AS {wanted})"
+    match kind:
+        case "integer":
+            whole = f"TRY_CAST({text} AS BIGINT)"
+            exact = f"TRY_CAST({text} AS DECIMAL(38, 9)) = {whole}"
+            plain = f"NOT contains({text}, '.') AND NOT contains(lower({text}), 'e')"
+            return f"CASE WHEN {_odd(text)} THEN NULL WHEN {plain} THEN {whole} WHEN {exact} THEN {whole} END"
+        case "decimal":
+            return f"CASE WHEN {_odd(text)} THEN NULL ELSE TRY_CAST({text} AS {wanted}) END"
+        case "double":
+            number = f"TRY_CAST({text} AS DOUBLE)"
+            return f"CASE WHEN isfinite({number}) AND NOT {_odd(text)} THEN {number} END"
+        case "boolean":
+            word = f"lower({text})"
+            return f"CASE WHEN {word} IN ({_TRUE}) THEN TRUE WHEN {word} IN ({_FALSE}) THEN FALSE END"
+        case "date":
+            day = f"TRY_CAST({text} AS DATE)"
+            return f"CASE WHEN {text} < ':' THEN coalesce({day}, CAST(try_strptime({text}, '%Y%m%d') AS DATE)) END"
+        case "timestamp":
+            zoned = f"(right({text}, 1) = 'Z' OR regexp_matches(substr({text}, 17), '[+-]'))"
+            utc = f"timezone('UTC', TRY_CAST({text} AS TIMESTAMPTZ))"
+            return f"CASE WHEN {text} >= ':' THEN NULL WHEN {zoned} THEN {utc} ELSE TRY_CAST({text} AS TIMESTAMP) END"
+        case "string":
+            return text
+
+
+def _odd(text: str) -> str:
+    """Digits in groups and other bases, which DuckDB's casts take for numbers and no department means."""
+    return f"(contains({text}, '_') OR contains(lower({text}), 'x'))"

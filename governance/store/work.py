@@ -1,0 +1,256 @@
+"""`Work`: one run of the store pass for one batch, from its landed originals to finished files. Holds together what the other modules do."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from governance.catalog.rules import CodeSetRule, ReferenceRule, RowRule, RowRules, UniqueRule
+from governance.catalog.types import CodeSet, Dataset
+from governance.config import Settings
+from governance.errors import Damaged
+from governance.keys.names import KeyStore
+from governance.lake.lake import Lake
+from governance.lake.specs import quarantine_spec, stored_spec
+from governance.state.values import Landed, RuleMetric, Stored
+from governance.store import base as bases
+from governance.store import repeats
+from governance.store.access import Access
+from governance.store.aggregates import Aggregate
+from governance.store.base import Standing
+from governance.store.engine import Engines, aggregating, engines
+from governance.store.judge_pass import Parser, Passed, Sinks, run
+from governance.store.landed import Originals
+from governance.store.lookups import Lookups
+from governance.store.parsers.relation import quoted
+from governance.store.plan import Plan, Reason, empty_relation, judge_sql, key_hash, reasons_of, table_rules_of
+from governance.store.repeats import Repeats
+from governance.store.versions import OLD_COLUMNS, Versions
+
+_VERSION_FREE = ("_valid_to", "_current")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Everything that one batch's pass needs; `run` may be called again after it failed."""
+
+    standing: Standing
+    dataset: Dataset
+    rules: RowRules
+    code_sets: Mapping[str, CodeSet]
+    settings: Settings
+    lake: Lake
+    keystore: KeyStore
+    access: Access
+
+    def run(self, *, careful: bool = False) -> Stored:
+        """Judge and write the batch. Raises duckdb.Error when an expression failed, with nothing left behind."""
+        with ExitStack() as stack:
+            engine = stack.enter_context(engines(self.settings))
+            plan = self._plan(engine.parsing, careful)
+            with self.access.landed() as grant_id:
+                originals = self._originals(engine, grant_id)
+                digests = originals.most_rows() * (len(plan.identifiers) + plan.digests) * (2 if plan.digests else 1)
+                found = repeats.scan(plan, originals, engine.parsing, engine.hashing)
+            grant_id = stack.enter_context(self.access.landed(digests=digests))
+            plan = replace(plan, full_hash=found.firsts is not None and found.firsts.num_rows > 0)
+            originals = self._originals(engine, grant_id)
+            versions = self._versions(plan, originals, engine, grant_id) if self.dataset.keeps_versions else None
+            lookups = self._lookups(plan, found, engine)
+            parser = Parser(plan, originals, engine.parsing, self.keystore, grant_id)
+            return self._write(parser, lookups, versions, engine)
+
+    @property
+    def _landed(self) -> Landed:
+        assert self.standing.row.landed is not None
+        return self.standing.row.landed
+
+    def _originals(self, engine: Engines, grant_id: str) -> Originals:
+        return Originals(self._landed, self.dataset, self.lake.root, engine.scratch, self.keystore, grant_id)
+
+    def _plan(self, con: duckdb.DuckDBPyConnection, careful: bool) -> Plan:
+        """The plan, with every rule named that does not even bind."""
+        plan = Plan(
+            self.dataset,
+            reasons_of(self.dataset, self.rules),
+            table_rules_of(self.rules),
+            self.rules.hash,
+            secrets.token_hex(16),
+            {},
+            careful=careful,
+            digests=self.dataset.keeps_versions,
+        )
+        relation = empty_relation(self.dataset.fields)
+        known = {f.name for f in self.dataset.fields}
+        errored = {r.id: "UnknownColumn" for r in plan.reasons if not set(_named(r)) <= known}
+        plan = replace(plan, errored=errored)
+        for reason in plan.reasons:
+            if reason.id in errored:
+                continue
+            alone = replace(plan, reasons=(_bindable(reason),), digests=False)
+            try:
+                con.sql(judge_sql(alone, {}, relation, has_lines=False))
+            except duckdb.Error as error:
+                errored[reason.id] = type(error).__name__
+        return replace(plan, errored=dict(errored))
+
+    def _lookups(self, plan: Plan, found: Repeats, engine: Engines) -> Lookups:
+        lookups = Lookups(engine.judging)
+        for bit, reason in enumerate(plan.reasons):
+            if reason.id in plan.errored:
+                continue
+            match reason:
+                case UniqueRule():
+                    lookups.add_repeats(plan, bit, reason, found.repeated[bit])
+                case CodeSetRule():
+                    lookups.add_code_set(plan, bit, reason, self.code_sets[reason.code_set])
+                case ReferenceRule() if reason.dataset == self.dataset.name:
+                    lookups.add_own_keys(plan, bit, reason, self._own_keys(plan, reason, found.present[bit], engine))
+                case ReferenceRule():
+                    self._reference(plan, bit, reason, lookups)
+                case RowRule():
+                    pass
+        if found.firsts is not None:
+            lookups.add_duplicates(found.firsts)
+        return lookups
+
+    def _reference(self, plan: Plan, bit: int, rule: ReferenceRule, lookups: Lookups) -> None:
+        by_token = self.dataset.field(rule.columns[0]).domain is not None
+        column = f"{rule.field}__token" if by_token else rule.field
+        keys = self.lake.scan(rule.dataset, self.standing.base.snapshots[rule.dataset], [column], current=True)
+        lookups.add_reference(plan, bit, rule, keys, "token" if by_token else "value")
+
+    def _own_keys(self, plan: Plan, rule: ReferenceRule, present: pa.Table, engine: Engines) -> pa.Table:
+        """Hashes of the keys that the batch has; where it adds to the table, also of those that are there."""
+        if self.dataset.load_mode in ("full", "snapshot_diff"):
+            return present
+        with self.access.own(self.standing.before, [rule.field]) as rows:
+            if rows is None:
+                return present
+            engine.judging.register("own_rows", rows)
+            hashed = repeats.halves(key_hash([quoted(rule.field)], plan.salt), "k")
+            query = f"SELECT {hashed} FROM own_rows WHERE {quoted(rule.field)} IS NOT NULL"  # noqa: S608
+            before = engine.judging.sql(query).to_arrow_table().rename_columns(["low", "high"])
+            engine.judging.unregister("own_rows")
+        return pa.concat_tables([present, before.cast(present.schema)])
+
+    def _versions(self, plan: Plan, originals: Originals, engine: Engines, grant_id: str) -> Versions:
+        window = self.standing.row.window
+        versions = Versions(self.dataset, engine.hashing, plan.salt, window.end, self._landed.observed_at)
+        bare = replace(plan, reasons=(), table_rules=(), full_hash=False)
+        parser = Parser(bare, originals, engine.parsing, self.keystore, grant_id)
+        try:
+            versions.load_new(pa.RecordBatchReader.from_batches(parser.schema(), parser.stream()))
+        except duckdb.Error:
+            if parser.error is not None:
+                raise parser.error from None
+            raise
+        with self.access.own(self.standing.before, [*versions.key_columns(), *OLD_COLUMNS]) as rows:
+            versions.load_old(rows)
+        return versions
+
+    def _write(self, parser: Parser, lookups: Lookups, versions: Versions | None, engine: Engines) -> Stored:
+        plan, batch = parser.plan, self.standing.row.id
+        join, columns = versions.join(lookups) if versions else ("", ())
+        with (
+            self.lake.writer(stored_spec(self.dataset), batch) as passed,
+            self.lake.writer(quarantine_spec(self.dataset), batch) as quarantine,
+            self._aggregates(plan, parser.schema()) as (of_batch, of_table),
+        ):
+            sinks = Sinks(
+                passed,
+                quarantine,
+                of_batch,
+                of_table,
+                versions.present if versions else None,
+                versions.set_aside if versions else None,
+            )
+            counted = run(parser, lookups, sinks, batch, versions=join, version_columns=columns)
+            changes = {}
+            if versions:
+                changes = versions.settle(unparsed=counted.unparsed)
+                for rows in self._old_rows(versions, engine):
+                    passed.write(rows)
+            metrics = counted.counter.metrics()
+            for aggregate in (of_batch, of_table):
+                metrics |= aggregate.metrics() if aggregate else {}
+            passed_files, quarantine_files = passed.close(), quarantine.close()
+        stored = self._stored(counted, metrics, changes)
+        return replace(stored, passed_files=passed_files, quarantine_files=quarantine_files)
+
+    def _stored(self, counted: Passed, metrics: Mapping[str, RuleMetric], changes: Mapping[str, int]) -> Stored:
+        counter = counted.counter
+        if counter.rows != counted.parsed:
+            raise Damaged(
+                f"{counted.parsed} records were parsed and {counter.rows} judged",
+                where=self.standing.row.id,
+                do="report it: rows went missing",
+            )
+        return Stored(
+            batch=self.standing.row.id,
+            dataset=self.dataset.name,
+            base=self.standing.base,
+            rules_hash=self.rules.hash,
+            passed_files=(),
+            quarantine_files=(),
+            removed_files=bases.removed(self.standing, self.dataset, self.lake),
+            removed_quarantine_files=bases.removed_quarantine(self.standing, self.dataset, self.lake),
+            parsed=counted.parsed,
+            unparsed=counted.unparsed,
+            duplicates=counter.duplicates,
+            metrics=metrics,
+            changes=changes,
+        )
+
+    def _old_rows(self, versions: Versions, engine: Engines) -> Iterator[pa.RecordBatch]:
+        if not versions.touches_old:
+            return
+        names = [column.name for column in stored_spec(self.dataset).columns if column.name not in _VERSION_FREE]
+        with self.access.own(self.standing.before, names) as rows:
+            if rows is not None:
+                yield from versions.old_rows(rows, engine.judging)
+
+    @contextmanager
+    def _aggregates(self, plan: Plan, schema: pa.Schema) -> Iterator[tuple[Aggregate | None, Aggregate | None]]:
+        """Aggregates of the batch's rows and of the table with them, for the rules of either scope."""
+        typed = pa.schema([schema.field(f.name) for f in self.dataset.fields])
+        with ExitStack() as stack:
+            made: list[Aggregate | None] = []
+            for scope in ("batch", "table"):
+                rules = [rule for rule in plan.table_rules if rule.scope == scope]
+                aggregate = None
+                if rules:
+                    con = aggregating(self.settings)
+                    stack.callback(con.close)
+                    aggregate = Aggregate(rules, typed, con)
+                    stack.callback(aggregate.stop)
+                made.append(aggregate)
+            if made[1] is not None and self.dataset.load_mode == "append":
+                self._feed_before(made[1])
+            yield made[0], made[1]
+
+    def _feed_before(self, aggregate: Aggregate) -> None:
+        """Rows of the table that stay: of a revision not those of the batch that it replaces."""
+        replaced = [exp.column("_batch", quoted=True).neq(row.id) for row in self.standing.replaces]
+        where = exp.and_(*replaced).sql("duckdb") if replaced else None
+        with self.access.own(self.standing.base.snapshots[self.dataset.name], aggregate.columns, where=where) as rows:
+            for batch in rows if rows is not None else ():
+                aggregate.feed(batch)
+
+
+def _named(reason: Reason) -> tuple[str, ...]:
+    return (*reason.columns, *([reason.valid_at] if isinstance(reason, CodeSetRule) and reason.valid_at else []))
+
+
+def _bindable(reason: Reason) -> RowRule:
+    """A row rule that binds exactly when the reason's own expressions do."""
+    if isinstance(reason, RowRule):
+        return reason
+    key = f"({reason.key}) IS NULL" if isinstance(reason, CodeSetRule) and reason.key else "FALSE"
+    return RowRule(reason.id, reason.severity, reason.columns, key, reason.applies)
