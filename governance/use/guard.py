@@ -110,7 +110,7 @@ def _allow_function(node: dict[str, Any]) -> None:
     name = str(node.get("function_name", "")).lower()
     elsewhere = node.get("catalog") or node.get("schema") not in (None, "", "main")
     if elsewhere or name not in FUNCTIONS | TABLE_FUNCTIONS:
-        raise Refused("a function that is not allowed", do="see docs/QUERY.md for those that are")
+        raise Refused("a function that is not allowed", do="docs/USE.md says which are")
 
 
 def _tables(nodes: tuple[dict[str, Any], ...]) -> frozenset[str]:

@@ -136,6 +136,8 @@ class Worker:
         while True:
             try:
                 batch = source.read_next_batch()
+                if self.limits.locked:  # it ran somebody's text: its offsets and lengths are not to be trusted
+                    batch.validate(full=True)
             except StopIteration:
                 break
             except (pa.ArrowException, OSError, EOFError):
