@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.dataset as ds
 from sqlglot import exp
 
@@ -59,6 +60,26 @@ def reading(schema: LakeSchema, files: Sequence[PlannedFile], columns: Sequence[
     return Reading(wanted, tuple(clear), tuple(map(tuple, groups.values())))
 
 
+class Decrypting(ds.UnionDataset):  # type: ignore[misc]
+    """A dataset whose scan starts without the interpreter's lock.
+
+    `Scanner.to_reader` starts its threads while it holds that lock and may wait for one that unwraps a key, which needs
+    it: a deadlock, met with two encrypted files. `to_batches` lets go of it.
+    """
+
+    def scanner(self, **options: object) -> _Scan:
+        """A scan, as DuckDB takes it."""
+        return _Scan(super().scanner(**options))
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    scanner: ds.Scanner
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(self.scanner.projected_schema, self.scanner.to_batches())
+
+
 def attach(
     connection: duckdb.DuckDBPyConnection,
     name: str,
@@ -82,7 +103,8 @@ def attach(
         for number, group in enumerate(read.encrypted):
             schema = metadata.schemas[group[0].schema_id]
             registered = f"__lake_{name}_{number}"
-            connection.register(registered, _dataset(group, schema, root, config))
+            files = _dataset(group, schema, root, config)
+            connection.register(registered, Decrypting(files.schema, [files]))
             selects.append(_decrypted(read, schema, group[0], registered))
     if not selects:
         selects.append(exp.select(*_empty(read.columns)).where(exp.false()).sql("duckdb"))
