@@ -17,20 +17,18 @@ from governance.catalog.types import CodeSet
 from governance.store.parsers.relation import quoted
 from governance.store.plan import (
     BITS,
-    FULL_HIGH,
-    FULL_LOW,
+    FULL,
     ROW,
     Plan,
     Reason,
     key_hash,
     speaks_of,
+    whole,
     word,
 )
 
 DUPLICATE = "__duplicate"
 """Column that is TRUE for a declared duplicate: a row that repeats an earlier one in everything."""
-
-_WORD = "18446744073709551616::UHUGEINT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Lookups:
         """Repeated keys of a unique rule: (low, high) halves of their hashes."""
         if hashes.num_rows == 0:
             return
-        name = self._table(f"repeats_{bit}", hashes, f"SELECT DISTINCT {_whole('low', 'high')} AS __h FROM given")
+        name = self._table(f"repeats_{bit}", hashes, f"SELECT DISTINCT {whole('')} AS __h FROM given")
         key = key_hash([f"src.{quoted(c)}" for c in rule.columns], plan.salt)
         self._join(plan, bit, rule, name, f"{name}.__h = {key}", f"{name}.__h IS NOT NULL")
 
@@ -99,7 +97,7 @@ class Lookups:
 
     def add_own_keys(self, plan: Plan, bit: int, rule: ReferenceRule, hashes: pa.Table) -> None:
         """A reference into the own dataset: hashes of all keys that the batch (and, where it adds to it, the base) has."""
-        name = self._table(f"own_{bit}", hashes, f"SELECT DISTINCT {_whole('low', 'high')} AS __h FROM given")
+        name = self._table(f"own_{bit}", hashes, f"SELECT DISTINCT {whole('')} AS __h FROM given")
         source = key_hash([f"src.{quoted(rule.columns[0])}"], plan.salt)
         self._join(plan, bit, rule, name, f"{name}.__h = {source}", f"{source} IS NOT NULL AND {name}.__h IS NULL")
 
@@ -107,7 +105,7 @@ class Lookups:
         """Rows that repeat: hash of all values and the position of the one that stays."""
         if firsts.num_rows:
             name = self._table("firsts", firsts, "SELECT low AS __low, high AS __high, first AS __first FROM given")
-            self.duplicates = f"LEFT JOIN {name} ON {name}.__low = src.{FULL_LOW} AND {name}.__high = src.{FULL_HIGH}"
+            self.duplicates = f"LEFT JOIN {name} ON {name}.__low = src.{FULL}_low AND {name}.__high = src.{FULL}_high"
 
     def select(self, plan: Plan, source: str, versions: str = "", version_columns: Sequence[str] = ()) -> str:
         """The statement over the counted stream `source`: words with the bits of these look-ups, everything else as it came."""
@@ -137,7 +135,3 @@ class Lookups:
         finally:
             self.con.unregister("given")
         return name
-
-
-def _whole(low: str, high: str) -> str:
-    return f"{high}::UHUGEINT * {_WORD} + {low}"

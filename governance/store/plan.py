@@ -22,7 +22,9 @@ from governance.store.typed import TypedColumn, raw_json, select_typed, typed_co
 BITS = 62
 """Reasons in one word: a signed 64-bit integer with room to spare."""
 
-RAW, ROW, FULL_LOW, FULL_HIGH, DIGEST = "__raw", "__row", "__full_low", "__full_high", "__digest"
+RAW, ROW, FULL, DIGEST = "__raw", "__row", "__full", "__digest"
+
+TWO_TO_64 = "18446744073709551616::UHUGEINT"
 
 Reason = RowRule | UniqueRule | CodeSetRule | ReferenceRule
 
@@ -140,8 +142,7 @@ def judge_sql(plan: Plan, types: Mapping[str, str], relation: str, *, has_lines:
     if plan.digests:
         parts.append(f"{rowdigest_sql(fields)} AS {DIGEST}")
     if plan.full_hash:
-        whole = full_text(columns, plan.salt)
-        parts += [f"md5_number_lower({whole}) AS {FULL_LOW}", f"md5_number_upper({whole}) AS {FULL_HIGH}"]
+        parts.append(halves(f"md5_number({full_text(columns, plan.salt)})", FULL))
     extra = [LINE] if has_lines else []
     parts += [quoted(name) for name in extra]
     return f"SELECT {', '.join(parts)} FROM ({with_fails(columns, types, relation, extra)})"  # noqa: S608
@@ -179,6 +180,18 @@ def key_hash(expressions: Sequence[str], salt: str, *, nulls: bool = False) -> s
         part = f"strlen({text}) || ':' || {text}" if len(expressions) > 1 or nulls else text
         parts.append(f"coalesce({part}, '~')" if nulls else part)
     return f"md5_number({literal(salt)} || {' || '.join(parts)})"
+
+
+def halves(hashed: str, name: str) -> str:
+    """A UHUGEINT expression as the two columns `<name>_low` and `<name>_high`: Arrow has no integer of 128 bits."""
+    low, high = f"CAST({hashed} % {TWO_TO_64} AS UBIGINT)", f"CAST({hashed} // {TWO_TO_64} AS UBIGINT)"
+    return f"{low} AS {name}_low, {high} AS {name}_high"
+
+
+def whole(name: str) -> str:
+    """The UHUGEINT again of the columns that `halves` made; `name` empty for columns called `low` and `high`."""
+    prefix = f"{name}_" if name else ""
+    return f"({prefix}high::UHUGEINT * {TWO_TO_64} + {prefix}low)"
 
 
 def full_text(columns: Sequence[TypedColumn], salt: str) -> str:

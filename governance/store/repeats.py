@@ -16,13 +16,12 @@ import pyarrow as pa
 
 from governance.catalog.rules import ReferenceRule, UniqueRule
 from governance.store.parsers.relation import LINE, Relation, quoted
-from governance.store.plan import Plan, full_text, key_hash, speaks_of, with_fails
+from governance.store.plan import Plan, full_text, halves, key_hash, speaks_of, with_fails
 from governance.store.typed import typed_columns
 
 Opened = Callable[[duckdb.DuckDBPyConnection], Iterator[AbstractContextManager[Relation]]]
 """Gives the landed files in name order, each opened for a connection."""
 
-_WORD = "18446744073709551616::UHUGEINT"
 _ROWS = 122_880
 
 
@@ -58,12 +57,6 @@ def scan(plan: Plan, opened: Opened, parsing: duckdb.DuckDBPyConnection, hashing
     firsts = hashing.sql(_FIRSTS).to_arrow_table() if whole else None
     hashing.execute("DROP TABLE hashes")
     return Repeats(repeated, present, firsts)
-
-
-def halves(hashed: str, name: str) -> str:
-    """A UHUGEINT expression as the two columns `<name>_low` and `<name>_high`: Arrow has no integer of 128 bits."""
-    low, high = f"CAST({hashed} % {_WORD} AS UBIGINT)", f"CAST({hashed} // {_WORD} AS UBIGINT)"
-    return f"{low} AS {name}_low, {high} AS {name}_high"
 
 
 def _collect(

@@ -118,6 +118,11 @@ def _commit(stored: Stored, dataset: Dataset, settings: Settings, database: Data
             at=at,
             namespace=settings.lineage_namespace,
         )
-        facts: dict[str, Json] = {"batch": stored.batch, "dataset": dataset.name, "counts": counts, "versions": versions}
+        facts: dict[str, Json] = {
+            "batch": stored.batch,
+            "dataset": dataset.name,
+            "counts": counts,
+            "versions": versions,
+        }
         append(tx, "stored", facts, actor=actor, writer=database.writer, at=at)
         crash_point("store.in_commit")

@@ -24,16 +24,13 @@ import pyarrow.compute as pc
 from governance.catalog.types import Dataset
 from governance.store.lookups import Lookups
 from governance.store.parsers.relation import quoted
-from governance.store.plan import DIGEST, key_hash
-from governance.store.repeats import halves
+from governance.store.plan import DIGEST, halves, key_hash, whole
 
 BATCH_ROWS = 122_880
 KEY = "__key"
 OLD_FROM, OLD_RECORDED = "__old_from", "__old_recorded"
 OLD_COLUMNS = ("_rowdigest", "_row", "_valid_from", "_recorded_at")
 
-_WORD = "18446744073709551616::UHUGEINT"
-_WHOLE = f"{KEY}_high::UHUGEINT * {_WORD} + {KEY}_low"
 _MULTISET = "count(*) AS n, sum(CAST(md5_number_lower(d) AS HUGEINT)) AS s"
 
 
@@ -81,7 +78,7 @@ class Versions:
         ).to_arrow_reader(BATCH_ROWS)
         lookups.con.register("same", same)
         lookups.con.execute(
-            f"CREATE TEMP TABLE versions AS SELECT {_WHOLE} AS __k, valid_from AS __from, recorded_at AS __recorded FROM same"  # noqa: S608
+            f"CREATE TEMP TABLE versions AS SELECT {whole(KEY)} AS __k, valid_from AS __from, recorded_at AS __recorded FROM same"  # noqa: S608
         )
         lookups.con.unregister("same")
         hashed = self._hash("src.")
@@ -119,7 +116,7 @@ class Versions:
         self.con.register(
             "set_aside", pa.Table.from_batches(self._aside, schema=schema) if self._aside else schema.empty_table()
         )
-        self.con.execute(f"CREATE TEMP TABLE aside AS SELECT {_WHOLE} AS k, {DIGEST} AS d FROM set_aside")  # noqa: S608
+        self.con.execute(f"CREATE TEMP TABLE aside AS SELECT {whole(KEY)} AS k, {DIGEST} AS d FROM set_aside")  # noqa: S608
         self.con.unregister("set_aside")
         absent = "carry" if self.dataset.load_mode == "upsert" else "hold" if self.unknowable else "close"
         self.con.execute(_FATES, {"absent": absent})
@@ -135,7 +132,7 @@ class Versions:
         """The rows of before that this batch closes, holds or carries, as the table keeps them. `con` sees values: it must not spill."""
         fates = self.con.sql(f"SELECT {halves('k', KEY)}, d, fate, keep FROM fates").to_arrow_reader(BATCH_ROWS)
         con.register("fates_given", fates)
-        con.execute(f"CREATE TEMP TABLE fates AS SELECT {_WHOLE} AS k, d, fate, keep FROM fates_given")  # noqa: S608
+        con.execute(f"CREATE TEMP TABLE fates AS SELECT {whole(KEY)} AS k, d, fate, keep FROM fates_given")  # noqa: S608
         con.unregister("fates_given")
         con.register("old_rows", rows)
         names = [quoted(name) for name in rows.schema.names if name not in ("_valid_to", "_current", "_held")]

@@ -29,7 +29,7 @@ from governance.store.judge_pass import Parser, Passed, Sinks, run
 from governance.store.landed import Originals
 from governance.store.lookups import Lookups
 from governance.store.parsers.relation import quoted
-from governance.store.plan import Plan, Reason, empty_relation, judge_sql, key_hash, reasons_of, table_rules_of
+from governance.store.plan import Plan, Reason, empty_relation, halves, judge_sql, key_hash, reasons_of, table_rules_of
 from governance.store.repeats import Repeats
 from governance.store.versions import OLD_COLUMNS, Versions
 
@@ -134,7 +134,7 @@ class Work:
             if rows is None:
                 return present
             engine.judging.register("own_rows", rows)
-            hashed = repeats.halves(key_hash([quoted(rule.field)], plan.salt), "k")
+            hashed = halves(key_hash([quoted(rule.field)], plan.salt), "k")
             query = f"SELECT {hashed} FROM own_rows WHERE {quoted(rule.field)} IS NOT NULL"  # noqa: S608
             before = engine.judging.sql(query).to_arrow_table().rename_columns(["low", "high"])
             engine.judging.unregister("own_rows")
