@@ -129,13 +129,13 @@ def query(
         statement = examine(sql)
         with database.read() as connection:
             published = read_published(connection, catalogue=catalogue, lake=lake)
-        scans = _plan(statement, published, actor, database)
+        scans = plan_scans(statement, published, actor, database)
     except Refused as refused:
         with database.unit_of_work() as tx:
             facts = {"sql_sha256": digest, "reason": refused.found}
             append(tx, "access_refused", facts, actor=actor, writer=database.writer, at=database.clock())
         raise
-    grant = _record(scans, digest, published.release, actor, limits, database, lake)
+    grant = record_access(scans, digest, published.release, actor, limits, database, lake)
     return _run(statement, scans, published, grant, actor, settings, database, limits)
 
 
@@ -145,7 +145,7 @@ def decision_hash(scans: Sequence[Scan]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode("ascii")).hexdigest()
 
 
-def _plan(statement: Statement, published: Published, actor: Actor, database: Database) -> tuple[Scan, ...]:
+def plan_scans(statement: Statement, published: Published, actor: Actor, database: Database) -> tuple[Scan, ...]:
     """A scan for each table. A table of which the subject may see no column is absent."""
     purposes = {purpose.id for purpose in published.access.purposes}
     if published.access.subject(actor.subject) is None or actor.purpose not in purposes:
@@ -164,7 +164,7 @@ def _plan(statement: Statement, published: Published, actor: Actor, database: Da
     return tuple(scans)
 
 
-def _record(
+def record_access(
     scans: Sequence[Scan], digest: str, release: str, actor: Actor, limits: Limits, database: Database, lake: Lake
 ) -> str:
     """Grant and ledger entry in one unit of work, committed before anything is opened; returns the grant's id."""
@@ -224,7 +224,7 @@ def _run(
         tables: dict[str, str] = {}
         scanners: list[Worker] = []
         for at, scan in enumerate(scans):
-            request = _scan_request(scan, grant, actor.purpose, salt, settings)
+            request = scan_request(scan, grant, actor.purpose, salt, settings)
             limited = _scan_limits(settings, limits)
             scanners.append(stack.enter_context(start("governance.use.scanner:scan", request, limits=limited)))
             inputs[f"input_{at}"] = scanners[-1].stream
@@ -253,7 +253,7 @@ def _run(
         raise
 
 
-def _scan_request(scan: Scan, grant: str, purpose: str, salt: str, settings: Settings) -> Mapping[str, Any]:
+def scan_request(scan: Scan, grant: str, purpose: str, salt: str, settings: Settings) -> Mapping[str, Any]:
     where = scan.where
     return {
         "settings": as_request(settings),
