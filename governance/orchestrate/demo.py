@@ -72,7 +72,7 @@ def run(folder: Path, *, people: int, seed: int) -> None:
             _month(client, settings, departments, month, number + 1, say)
     from governance.demo.screen import closing_screen
 
-    print(closing_screen(settings), flush=True)
+    print(closing_screen(settings, MONTHS), flush=True)
     say("done")
 
 
