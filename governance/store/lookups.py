@@ -56,7 +56,7 @@ class Lookups:
         """Repeated keys of a unique rule: (low, high) halves of their hashes."""
         if hashes.num_rows == 0:
             return
-        name = self._table(f"repeats_{bit}", hashes, f"SELECT DISTINCT {whole('')} AS __h FROM given")
+        name = self._table(f"repeats_{bit}", hashes, f"SELECT DISTINCT {whole('')} AS __h FROM given")  # noqa: S608
         key = key_hash([f"src.{quoted(c)}" for c in rule.columns], plan.salt)
         self._join(plan, bit, rule, name, f"{name}.__h = {key}", f"{name}.__h IS NOT NULL")
 
@@ -86,7 +86,9 @@ class Lookups:
         """Keys of a base snapshot, the one column of `keys`; `kind` says whether they are tokens or values."""
         column = quoted(keys.schema.names[0])
         name = self._table(
-            f"keys_{bit}", keys, f"SELECT DISTINCT {column} AS __k FROM given WHERE {column} IS NOT NULL"
+            f"keys_{bit}",
+            keys,
+            f"SELECT DISTINCT {column} AS __k FROM given WHERE {column} IS NOT NULL",  # noqa: S608
         )
         own = plan.dataset.field(rule.columns[0])
         source = f"src.{quoted(own.token_name or own.name)}" if kind == "token" else f"src.{quoted(own.name)}"
@@ -97,7 +99,7 @@ class Lookups:
 
     def add_own_keys(self, plan: Plan, bit: int, rule: ReferenceRule, hashes: pa.Table) -> None:
         """A reference into the own dataset: hashes of all keys that the batch (and, where it adds to it, the base) has."""
-        name = self._table(f"own_{bit}", hashes, f"SELECT DISTINCT {whole('')} AS __h FROM given")
+        name = self._table(f"own_{bit}", hashes, f"SELECT DISTINCT {whole('')} AS __h FROM given")  # noqa: S608
         source = key_hash([f"src.{quoted(rule.columns[0])}"], plan.salt)
         self._join(plan, bit, rule, name, f"{name}.__h = {source}", f"{source} IS NOT NULL AND {name}.__h IS NULL")
 

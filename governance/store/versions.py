@@ -74,7 +74,7 @@ class Versions:
     def join(self, lookups: Lookups) -> tuple[str, tuple[str, ...]]:
         """The join that gives a row of the main pass the instants of its unchanged version, and the columns that come of it."""
         same = self.con.sql(
-            f"SELECT {halves('k', KEY)}, valid_from, recorded_at FROM compared WHERE status = 'same'"
+            f"SELECT {halves('k', KEY)}, valid_from, recorded_at FROM compared WHERE status = 'same'"  # noqa: S608
         ).to_arrow_reader(BATCH_ROWS)
         lookups.con.register("same", same)
         lookups.con.execute(
@@ -112,7 +112,7 @@ class Versions:
     def settle(self, *, unparsed: int) -> dict[str, int]:
         """Decide the fate of every old row; keys by what became of them: new, changed, gone, held, same."""
         self.unknowable += unparsed
-        schema = pa.schema([(f"{KEY}_low", pa.uint64()), (f"{KEY}_high", pa.uint64()), (DIGEST, pa.binary(16))])
+        schema = pa.schema([(f"{KEY}_low", pa.uint64()), (f"{KEY}_high", pa.uint64()), (DIGEST, pa.binary())])
         self.con.register(
             "set_aside", pa.Table.from_batches(self._aside, schema=schema) if self._aside else schema.empty_table()
         )
@@ -130,7 +130,7 @@ class Versions:
 
     def old_rows(self, rows: pa.RecordBatchReader, con: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
         """The rows of before that this batch closes, holds or carries, as the table keeps them. `con` sees values: it must not spill."""
-        fates = self.con.sql(f"SELECT {halves('k', KEY)}, d, fate, keep FROM fates").to_arrow_reader(BATCH_ROWS)
+        fates = self.con.sql(f"SELECT {halves('k', KEY)}, d, fate, keep FROM fates").to_arrow_reader(BATCH_ROWS)  # noqa: S608
         con.register("fates_given", fates)
         con.execute(f"CREATE TEMP TABLE fates AS SELECT {whole(KEY)} AS k, d, fate, keep FROM fates_given")  # noqa: S608
         con.unregister("fates_given")
@@ -145,7 +145,7 @@ class Versions:
                    f.fate = 'hold' OR (f.fate = 'carry' AND o._held) AS _held
             FROM old_rows AS o JOIN fates AS f ON f.k = {hashed} AND f.d = o._rowdigest
             WHERE f.keep IS NULL OR list_contains(f.keep, o._row)
-        """
+        """  # noqa: S608
         yield from con.sql(query).to_arrow_reader(BATCH_ROWS)
 
     def _hash(self, prefix: str = "") -> str:

@@ -72,7 +72,7 @@ def _names(start: bytes) -> set[str]:
 
 def _select(path: Path, fields: Sequence[Field]) -> str:
     lines = (
-        f"SELECT line FROM read_csv({literal(str(path))}, auto_detect = false, header = false, columns = {{'line': 'VARCHAR'}},"
+        f"SELECT line FROM read_csv({literal(str(path))}, auto_detect = false, header = false, columns = {{'line': 'VARCHAR'}},"  # noqa: S608
         f" delim = {literal(_NO_DELIMITER)}, quote = '', escape = '', strict_mode = true, store_rejects = true, rejects_limit = 0)"
         " WHERE trim(line) <> ''"
     )
