@@ -6,7 +6,9 @@ import re
 
 from governance.catalog.types import ColumnType, Kind
 
-_PHYSICAL = re.compile(r"^\s*([A-Za-z_][A-Za-z_ ]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(-?\d+)\s*)?\))?\s*(?:[A-Za-z ]*)$")
+_PHYSICAL = re.compile(
+    r"^\s*([A-Za-z_]\w*(?: +[A-Za-z]\w*)*)\s*(?:\(\s*(\d+)\s*(?:,\s*(-?\d+)\s*)?\))?(?:\s*[A-Za-z][A-Za-z ]*)?\s*$"
+)
 _BY_PHYSICAL: dict[str, Kind] = {
     **dict.fromkeys(
         ("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "int2", "int4", "int8", "int16"), "integer"
@@ -51,11 +53,14 @@ def column_type(logical: str | None, physical: str | None) -> ColumnType | None:
 
     >>> column_type("number", "DECIMAL(18,2)")
     ColumnType(kind='decimal', precision=18, scale=2)
-    >>> column_type("number", None).kind, column_type(None, "varchar(20)").kind, column_type("object", None).kind
-    ('double', 'string', 'string')
+    >>> [column_type(*t).kind for t in [("number", None), ("object", None), (None, "varchar(20)"), (None, "int unsigned")]]
+    ['double', 'string', 'string', 'integer']
+    >>> [column_type(None, t).kind for t in ("bigint", "double precision", "timestamp(6) with time zone", "DATE", "date[]")]
+    ['integer', 'double', 'timestamp', 'date', 'string']
     """
     match = _PHYSICAL.match(physical or "")
-    name = match[1].lower() if match else ""
+    name = " ".join(match[1].lower().split()) if match else ""
+    name = name if name in _BY_PHYSICAL else name.partition(" ")[0]
     kind = (
         _BY_LOGICAL.get(logical)
         if logical and logical != "number"
