@@ -5,5 +5,7 @@ becomes genuine GX results and one verdict here, and on go one commit that moves
 """
 
 from governance.manage.compile import compile_rules
+from governance.manage.engine import preload
+from governance.manage.verdict import verdict
 
-__all__ = ["compile_rules"]
+__all__ = ["compile_rules", "preload", "verdict"]

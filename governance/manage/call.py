@@ -95,6 +95,10 @@ class Call:
         count = self.filtered(exp.Count(this=exp.Star()))
         return (TableRule(f"{self.id}:rows", "warn", (), render(count), self.scope),)
 
+    def _counted(self, applies: str) -> tuple[Rule, ...]:
+        """GX's count of rows that it looks at: it keeps rows with some NULLs, which the unique rule does not speak of."""
+        return (TableRule(f"{self.id}:counted", "warn", (), f"COUNT(*) FILTER(WHERE {applies})", self.scope),)
+
 
 def present(field: Field) -> Node:
     """GX's null handling of a rule on one column: rows with a value count."""

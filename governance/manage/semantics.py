@@ -24,7 +24,6 @@ from governance.catalog.rules import CodeSetRule, RowRule, Rule
 from governance.catalog.types import CodeSet, Dataset, Field
 from governance.manage.sql import Node, Unfit, all_of, column, not_null, render
 
-_RESIDENT_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CREDIT_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _DIVISIONS = "divisions"
 
@@ -91,13 +90,15 @@ def _credit_code(field: Field) -> Node:
 
 
 def _bank_card(field: Field) -> Node:
-    half = "TRY_CAST(substr(lpad(value, 20, '0'), {start}, 10) AS BIGINT)"
-    digit = f"({half} // {{power}} % 10)"
-    terms = []
-    for place in range(20):  # from the right, 0 is the check digit
-        d = digit.format(start=11 if place < 10 else 1, power=10 ** (place % 10))
-        terms.append(f"(2 * {d} - CASE WHEN {d} > 4 THEN 9 ELSE 0 END)" if place % 2 else d)
-    return _on(_string(field), f"NOT (regexp_full_match(value, '[0-9]{{12,19}}') AND ({' + '.join(terms)}) % 10 = 0)")
+    """Two halves of ten digits each: from the right every second digit counts twice, less nine when that passes nine."""
+    digit = "(n // {} % 10)"
+    terms = [digit.format(10**place) for place in range(0, 10, 2)]
+    for place in range(1, 10, 2):
+        d = digit.format(10**place)
+        terms.append(f"(2 * {d} - CASE WHEN {d} > 4 THEN 9 ELSE 0 END)")
+    halves = ", ".join(f"TRY_CAST(substr(lpad(value, 20, '0'), {start}, 10) AS BIGINT)" for start in (1, 11))
+    total = f"list_sum(list_transform([{halves}], lambda n: {' + '.join(terms)}))"
+    return _on(_string(field), f"NOT (regexp_full_match(value, '[0-9]{{12,19}}') AND {total} % 10 = 0)")
 
 
 def _phone(field: Field) -> Node:
@@ -145,14 +146,19 @@ def _division(field: Field, at: Field, rule_id: str, code_sets: Mapping[str, Cod
 
 
 def _valid_resident(value: Node) -> Node:
-    """Sum of digit times weight mod 11 picks the check character of 10X98765432 (GB 11643-1999, annex)."""
-    body = "TRY_CAST(substr(value, 1, 17) AS BIGINT)"
-    terms = [f"({body} // {10 ** (16 - i)} % 10) * {weight}" for i, weight in enumerate(_RESIDENT_WEIGHTS)]
+    """Sum of digit times weight mod 11 picks the check character of 10X98765432 (GB 11643-1999, annex).
+
+    The weights are powers of two, so the sum is the 17 digits read in base two: n - 8 * sum(2**(k-1) * (n // 10**k)). The lambda has
+    the number converted once a row, also where DuckDB does not share common parts (in AND, CASE).
+    """
+    base_two = " + ".join(f"{2 ** (k - 1)} * (n // {10**k})" for k in range(1, 17))
+    number = "[TRY_CAST(substr(value, 1, 17) AS BIGINT)]"
+    remainder = f"list_transform({number}, lambda n: 2 * (n - 8 * ({base_two})) % 11)[1]"
     return _on(
         value,
         "regexp_full_match(value, '[1-9][0-9]{16}[0-9X]')"
         " AND try_strptime(substr(value, 7, 8), '%Y%m%d') IS NOT NULL"
-        f" AND substr('10X98765432', CAST(({' + '.join(terms)}) % 11 AS INTEGER) + 1, 1) = substr(value, 18, 1)",
+        f" AND substr('10X98765432', CAST({remainder} AS INTEGER) + 1, 1) = substr(value, 18, 1)",
     )
 
 
