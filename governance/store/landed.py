@@ -71,7 +71,13 @@ class Originals:
                 log.info(
                     "%s: columns that the contract does not name: %s", self.landed.batch, ", ".join(relation.ignored)
                 )
-            yield relation
+            try:
+                yield relation
+            except duckdb.Error:
+                error = relation.source_error()
+                if error is None:
+                    raise
+                raise error from None
 
     def _parsed(
         self, con: duckdb.DuckDBPyConnection, source: BinaryIO, file: LandedFile

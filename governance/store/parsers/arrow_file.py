@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from typing import BinaryIO
@@ -13,21 +13,26 @@ import pyarrow as pa
 
 from governance.catalog.types import Field
 from governance.errors import SourceContentError
-from governance.store.parsers.relation import Relation, from_reader, places
+from governance.store.parsers.relation import Relation, Watched, from_reader, places
 
 _ROWS = 65_536
+_NAME = "__landed"
 
 
 @contextmanager
 def open_arrow(
     con: duckdb.DuckDBPyConnection, source: BinaryIO, fields: Sequence[Field], *, where: str
 ) -> Iterator[Relation]:
-    """The relation of an Arrow IPC stream; its own types are kept. A stream without rows is an empty table, not an empty file."""
+    """The relation of an Arrow IPC stream; its own types are kept. A stream without rows is an empty table, not an empty
+    file."""
+    broken = "not a whole Arrow stream"
     try:
-        with pa.ipc.open_stream(source) as reader:
-            yield _relation(con, reader.schema, reader, fields, where)
-    except pa.ArrowInvalid:
-        raise SourceContentError("not a whole Arrow stream", where=where, do="land it again") from None
+        stream = pa.ipc.open_stream(source)
+    except (pa.ArrowException, OSError):
+        raise SourceContentError(broken, where=where, do="land it again") from None
+    with stream as reader:
+        found, ignored = places(reader.schema.names, fields, where)
+        yield from _relation(con, reader.schema, Watched(reader, broken, where), found, fields, ignored)
 
 
 @contextmanager
@@ -37,20 +42,19 @@ def open_parquet(
     """The relation of a Parquet file; only the wanted columns are decoded."""
     import pyarrow.parquet as pq
 
+    broken = "not a whole Parquet file"
     try:
-        with pq.ParquetFile(source) as file:
-            schema = file.schema_arrow
-            found, ignored = places(schema.names, fields, where)
-            names = list(dict.fromkeys(schema.names[position] for position in found.values()))
-            wanted = pa.schema([schema.field(name) for name in names])
-            batches = file.iter_batches(batch_size=_ROWS, columns=names)
-            reader = pa.RecordBatchReader.from_batches(wanted, batches)
-            at = {f.name: names.index(schema.names[found[f.name]]) for f in fields}
-            yield _kept(from_reader(con, "__landed", reader, at, fields), ignored)
-    except pa.ArrowInvalid:
-        raise SourceContentError("not a whole Parquet file", where=where, do="land it again") from None
-    finally:
-        con.unregister("__landed")
+        opened = pq.ParquetFile(source)
+    except (pa.ArrowException, OSError):
+        raise SourceContentError(broken, where=where, do="land it again") from None
+    with opened as file:
+        schema = file.schema_arrow
+        found, ignored = places(schema.names, fields, where)
+        names = list(dict.fromkeys(schema.names[position] for position in found.values()))
+        wanted = pa.schema([schema.field(name) for name in names])
+        at = {f.name: names.index(schema.names[found[f.name]]) for f in fields}
+        batches = Watched(file.iter_batches(batch_size=_ROWS, columns=names), broken, where)
+        yield from _relation(con, wanted, batches, at, fields, ignored)
 
 
 @contextmanager
@@ -76,22 +80,23 @@ def open_excel(
         raise SourceContentError("the sheet is empty", where=where, do="land a workbook with a header and rows")
     found, ignored = places(header, fields, where)
     schema = pa.schema([(f.name, pa.string()) for f in fields])
-    reader = pa.RecordBatchReader.from_batches(schema, _blocks(rows, [found[f.name] for f in fields], schema))
-    try:
-        yield _kept(from_reader(con, "__landed", reader, {f.name: n for n, f in enumerate(fields)}, fields), ignored)
-    finally:
-        con.unregister("__landed")
+    blocks = _blocks(rows, [found[f.name] for f in fields], schema)
+    at = {f.name: position for position, f in enumerate(fields)}
+    yield from _relation(con, schema, Watched(blocks, "the sheet breaks off", where), at, fields, ignored)
 
 
 def _relation(
-    con: duckdb.DuckDBPyConnection, schema: pa.Schema, reader: pa.RecordBatchReader, fields: Sequence[Field], where: str
-) -> Relation:
-    found, ignored = places(schema.names, fields, where)
-    return _kept(from_reader(con, "__landed", reader, found, fields), ignored)
-
-
-def _kept(relation: Relation, ignored: tuple[str, ...]) -> Relation:
-    return Relation(relation.sql, relation.rejected, relation.types, ignored=ignored)
+    con: duckdb.DuckDBPyConnection,
+    schema: pa.Schema,
+    batches: Watched,
+    found: Mapping[str, int],
+    fields: Sequence[Field],
+    ignored: tuple[str, ...],
+) -> Iterator[Relation]:
+    try:
+        yield from_reader(con, _NAME, schema, batches, found, fields, ignored)
+    finally:
+        con.unregister(_NAME)
 
 
 def _blocks(rows: Iterator[list[object]], wanted: list[int], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -51,6 +51,7 @@ def open_csv(
             f"SELECT {columns} FROM {_read_csv(feeder.path, len(header), delimiter)}",  # noqa: S608
             rejected,
             ignored=ignored,
+            source_error=feeder.source_error,
         )
 
 

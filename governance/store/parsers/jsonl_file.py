@@ -54,6 +54,7 @@ def open_jsonl(
             rejected,
             has_lines=True,
             ignored=ignored,
+            source_error=feeder.source_error,
             doubtful=absent if present else frozenset(),
         )
 

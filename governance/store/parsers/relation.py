@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -10,7 +10,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from governance.catalog.types import Field
-from governance.errors import SourceContentError
+from governance.errors import GovernanceError, SourceContentError
 
 LINE = "__line"
 """Column of a relation that carries broken lines among the others: the raw text of such a line, NULL for a parsed record."""
@@ -37,6 +37,8 @@ class Relation:
     """Columns of the source that the contract does not name."""
     doubtful: frozenset[str] = frozenset()
     """Fields that the start of the source does not have: missing columns when no record has a value for them."""
+    source_error: Callable[[], BaseException | None] = lambda: None
+    """What the source itself raised so far: it comes before what the engine makes of it."""
 
 
 def raw_name(position: int) -> str:
@@ -96,19 +98,41 @@ def nothing_rejected() -> pa.Table:
     return UNPARSED.empty_table()
 
 
+class Watched:
+    """Batches of a source, remembering what it raised while an engine read them."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch], broken: str, where: str) -> None:
+        self._batches = batches
+        self._said = SourceContentError(broken, where=where, do="land it again")
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._batches
+        except (pa.ArrowException, OSError):
+            self.error = self._said
+            raise
+        except GovernanceError as error:
+            self.error = error
+            raise
+
+
 def from_reader(
     con: duckdb.DuckDBPyConnection,
     name: str,
-    reader: pa.RecordBatchReader,
+    schema: pa.Schema,
+    batches: Watched,
     found: Mapping[str, int],
     fields: Sequence[Field],
+    ignored: tuple[str, ...],
 ) -> Relation:
     """The relation of a source that comes as Arrow with the wanted columns at `found`; their own types are kept."""
-    con.register(name, reader)
+    con.register(name, pa.RecordBatchReader.from_batches(schema, batches))
     described = con.execute(f"DESCRIBE SELECT * FROM {quoted(name)}").fetchall()  # noqa: S608
     types = {f.name: str(described[found[f.name]][1]) for f in fields}
     columns = ", ".join(
         f"{quoted(described[found[f.name]][0])} AS {quoted(raw_name(position))}" for position, f in enumerate(fields)
     )
     typed = {column: kind for column, kind in types.items() if kind != "VARCHAR"}
-    return Relation(f"SELECT {columns} FROM {quoted(name)}", nothing_rejected, typed)  # noqa: S608
+    select = f"SELECT {columns} FROM {quoted(name)}"  # noqa: S608
+    return Relation(select, nothing_rejected, typed, ignored=ignored, source_error=lambda: batches.error)

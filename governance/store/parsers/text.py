@@ -65,6 +65,7 @@ class Feeder:
         self.path = path
         self._chunks = chunks
         self._error: BaseException | None = None
+        self._refused = False
         self._thread = threading.Thread(target=self._feed, name="landed-feeder", daemon=True)
         self._thread.start()
 
@@ -73,6 +74,10 @@ class Feeder:
         self._thread.join()
         if self._error is not None:
             raise self._error
+
+    def source_error(self) -> BaseException | None:
+        """What the source raised so far; a parser that stopped early is no fault of the source."""
+        return self._error if not self._refused else None
 
     def stop(self) -> None:
         """Let the thread end, also when nobody ever opened the other end."""
@@ -88,6 +93,7 @@ class Feeder:
                     while view:
                         view = view[target.write(view) or 0 :]
         except BrokenPipeError:
+            self._refused = True
             self._error = SourceContentError("the parser stopped before the end", where="landed original")
         except BaseException as error:
             self._error = error
