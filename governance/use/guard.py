@@ -20,7 +20,7 @@ from governance.errors import Refused
 from governance.use.functions import FUNCTIONS, TABLE_FUNCTIONS
 from governance.use.sandbox import LOCKED
 
-MAX_BYTES = 100_000
+MAX_CHARACTERS = 100_000
 _CLASSES = frozenset(
     {"COLUMN_REF", "CONSTANT", "FUNCTION", "WINDOW", "CAST", "CASE", "COMPARISON", "CONJUNCTION", "BETWEEN"}
     | {"OPERATOR", "SUBQUERY", "STAR", "LAMBDA", "POSITIONAL_REFERENCE", "COLLATE", "TYPE"}
@@ -48,8 +48,8 @@ class Statement:
 
 def examine(sql: str) -> Statement:
     """The statement, if it may run at all. Raises Refused, without a word of `sql` in the message."""
-    if len(sql.encode("utf-8", "replace")) > MAX_BYTES or "\0" in sql:
-        raise Refused("the statement is too long or holds a NUL")
+    if len(sql) > MAX_CHARACTERS or "\0" in sql or any("\ud800" <= character <= "\udfff" for character in sql):
+        raise Refused("the statement is too long, or holds what is no text", allowed=f"{MAX_CHARACTERS} characters")
     with duckdb.connect(config=dict(LOCKED)) as con:
         tree = _select(con, sql)
         nodes = tuple(_nodes(tree))
@@ -65,12 +65,15 @@ def examine(sql: str) -> Statement:
 def _select(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     try:
         statements = con.extract_statements(sql)
-    except (duckdb.Error, UnicodeError):
+    except duckdb.Error:
         raise Refused("not a statement that DuckDB can parse") from None
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise Refused("not one SELECT", allowed="exactly one SELECT statement")
-    answer = con.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-    tree: dict[str, Any] = json.loads(answer[0]) if answer and answer[0] else {"error": True}
+    try:
+        answer = con.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+        tree: dict[str, Any] = json.loads(answer[0]) if answer and answer[0] else {"error": True}
+    except (duckdb.Error, RecursionError, ValueError):
+        raise Refused("a statement that is nested too deeply") from None
     if tree.get("error") or len(tree["statements"]) != 1:
         raise Refused("not one SELECT", allowed="exactly one SELECT statement")
     found: dict[str, Any] = tree["statements"][0]

@@ -171,6 +171,23 @@ def test_a_name_that_is_no_published_table_never_becomes_one(sql):
     assert tables
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT " + "(" * 5000 + "1" + ")" * 5000,
+        "SELECT " + "1+" * 20000 + "1",
+        "SELECT " + "[" * 900 + "1" + "]" * 900,
+        "SELECT 1 FROM " + "(SELECT 1 FROM " * 900 + "curated.person" + ")" * 900,
+        "SELECT '" + "x" * 200_000 + "'",
+        "SELECT \ud800",
+    ],
+    ids=["parentheses", "sum", "lists", "subqueries", "long", "surrogate"],
+)
+def test_a_statement_that_would_exhaust_a_parser_is_refused(sql):
+    with pytest.raises(Refused):
+        examine(sql)
+
+
 def test_a_column_counts_as_read_whatever_its_case():
     statement = examine('SELECT "NAME" FROM curated.person WHERE Rank > 1')
     assert statement.reads("name")
