@@ -24,55 +24,20 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.manifest import DataFile as IcebergFile
 from pyiceberg.manifest import DataFileContent, FileFormat
-from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
+from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import TableRequirement, TableUpdate
-from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Record
-from pyiceberg.types import (
-    BooleanType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    FixedType,
-    FloatType,
-    IcebergType,
-    IntegerType,
-    ListType,
-    LongType,
-    NestedField,
-    StringType,
-    TimestampType,
-)
 from sqlalchemy.exc import IntegrityError
 
-from governance.errors import Conflict, Damaged, DeclarationError, Fault
-from governance.lake import footers
+from governance.errors import Conflict, Damaged
+from governance.lake import evolution, footers
 from governance.lake.plan import CATALOG, Adopted, PlannedFile, StagedTable, is_known, split
-from governance.lake.schema import LakeSchema, own_id_doc, read_metadata
+from governance.lake.schema import LakeSchema, read_metadata
 from governance.lake.specs import TableSpec
 from governance.state.database import Database
 from governance.state.values import DataFile
-
-_PROPERTIES = {
-    "format-version": "2",
-    "commit.manifest.min-count-to-merge": "10",
-    "write.metadata.delete-after-commit.enabled": "false",
-    "commit.retry.num-retries": "0",
-}
-
-_PRIMITIVES: dict[str, IcebergType] = {
-    "string": StringType(),
-    "long": LongType(),
-    "double": DoubleType(),
-    "boolean": BooleanType(),
-    "int": IntegerType(),
-    "float": FloatType(),
-    "date": DateType(),
-    "timestamp": TimestampType(),
-}
 
 
 class StagingCatalog(SqlCatalog):  # type: ignore[misc]
@@ -114,10 +79,10 @@ def ensure(database: Database, root: Path, spec: TableSpec) -> None:
         with suppress(NamespaceAlreadyExistsError, IntegrityError):
             catalog.create_namespace(namespace)
         with suppress(TableAlreadyExistsError):
-            _create(catalog, root, spec)
+            evolution.create(catalog, root, spec)
         table = catalog.load_table((namespace, name))
     try:
-        _evolve(table, spec, read_metadata(table.metadata_location).schema)
+        evolution.evolve(table, spec, read_metadata(table.metadata_location).schema)
     except CommitFailedException:
         raise Conflict("somebody else changed the table's schema", where=spec.name, do="try again") from None
 
@@ -187,88 +152,6 @@ def referenced(database: Database, root: Path, table: str) -> frozenset[Path]:
             names.add(manifest.manifest_path)
             names.update(e.data_file.file_path for e in manifest.fetch_manifest_entry(loaded.io, discard_deleted=False))
     return frozenset(Path(name.removeprefix("file://")) for name in names)
-
-
-def _create(catalog: StagingCatalog, root: Path, spec: TableSpec) -> None:
-    namespace, name = split(spec.name)
-    fields = [
-        NestedField(number, column.name, _type(column.type, 1000 + number), doc=own_id_doc(column.id))
-        for number, column in enumerate(spec.columns, start=1)
-    ]
-    partition = UNPARTITIONED_PARTITION_SPEC
-    if spec.keeps_versions:
-        source = next(field.field_id for field in fields if field.name == "_current")
-        partition = PartitionSpec(PartitionField(source, 1000, IdentityTransform(), "_current"))
-    catalog.create_table(
-        (namespace, name),
-        Schema(*fields),
-        location=str(root / namespace / name),
-        partition_spec=partition,
-        properties=_PROPERTIES,
-    )
-
-
-def _evolve(table: Table, spec: TableSpec, schema: LakeSchema) -> None:
-    """Change the schema where it differs; `schema` is the table's present one."""
-    renames = _renames(spec, schema)
-    now = {renames.get(column.name, column.name): column for column in schema.columns}
-    if len(now) < len(schema.columns):
-        taken = ", ".join(sorted(renames.values()))
-        raise DeclarationError(
-            (Fault(spec.name, 1, taken, "renamed to a name that the table has", "", "rename in steps"),)
-        )
-    wanted = {column.name: column for column in spec.columns}
-    added = [column for column in spec.columns if column.name not in now]
-    dropped = [c.name for name, c in now.items() if name not in wanted and not name.startswith("_")]
-    changed = [c for c in spec.columns if c.name in now and (now[c.name].type, now[c.name].own_id) != (c.type, c.id)]
-    if not (renames or added or dropped or changed):
-        return
-    with table.update_schema() as update:
-        for name in dropped:
-            update.delete_column(name)
-        for column in changed:
-            before = now[column.name]
-            if before.type != column.type and not _widens(before.type, column.type):
-                found = f"{column.name}: type {before.type} cannot become {column.type}"
-                raise DeclarationError((Fault(spec.name, 1, column.name, found, "a wider type", "use a new field"),))
-            kind = _type(column.type, 0) if before.type != column.type else None
-            update.update_column(before.name, field_type=kind, doc=own_id_doc(column.id))
-        for old, new in renames.items():
-            update.rename_column(old, new)
-        for column in added:
-            update.add_column(column.name, _type(column.type, 0), doc=own_id_doc(column.id))
-
-
-def _renames(spec: TableSpec, schema: LakeSchema) -> dict[str, str]:
-    """Old name -> new name of columns that the contract's own id identifies."""
-    by_own_id = {column.own_id: column.name for column in schema.columns if column.own_id}
-    pairs = ((by_own_id.get(column.id), column.name) for column in spec.columns if column.id)
-    return {old: new for old, new in pairs if old is not None and old != new}
-
-
-def _widens(before: str, after: str) -> bool:
-    """Iceberg's promotions: int to long, float to double, decimal to more digits of the same scale."""
-    if (before, after) in (("int", "long"), ("float", "double")):
-        return True
-    if before.startswith("decimal") and after.startswith("decimal"):
-        (old_precision, old_scale), (precision, scale) = _digits(before), _digits(after)
-        return old_scale == scale and precision >= old_precision
-    return False
-
-
-def _digits(kind: str) -> tuple[int, int]:
-    precision, scale = kind.removeprefix("decimal(").removesuffix(")").split(",")
-    return int(precision), int(scale)
-
-
-def _type(kind: str, element_id: int) -> IcebergType:
-    if kind == "list<string>":
-        return ListType(element_id=element_id, element_type=StringType(), element_required=False)
-    if kind.startswith("fixed["):
-        return FixedType(int(kind[6:-1]))
-    if kind.startswith("decimal("):
-        return DecimalType(*_digits(kind))
-    return _PRIMITIVES[kind]
 
 
 def _live(table: Table) -> list[IcebergFile]:

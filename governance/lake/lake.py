@@ -146,8 +146,7 @@ class Lake:
         return _schema_at(self._metadata(table), table, snapshot)
 
     def keys(self, table: str, snapshot: int, columns: Sequence[str]) -> frozenset[KeyName]:
-        """Exactly the keys that reading `columns` of `snapshot` takes, footers included; empty when all of it is clear.
-        """
+        """Exactly the keys that reading `columns` of `snapshot` takes, footers included; empty when all of it is clear."""
         read, _ = self._reading(table, snapshot, columns, None)
         return frozenset(map(KeyName.parse, read.keys))
 

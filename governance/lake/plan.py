@@ -48,8 +48,7 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class StagedTable:
-    """One table's prepared snapshot: nothing of it is visible before `swap`. `old` equals `new` when nothing changes.
-    """
+    """One table's prepared snapshot: nothing of it is visible before `swap`. `old` equals `new` when nothing changes."""
 
     table: str
     old: str
@@ -153,8 +152,7 @@ def _record(tx: Connection, table: StagedTable, at: datetime) -> None:
 
 
 def _adopt(tx: Connection, table: str, metadata_location: str, adopted: Adopted, at: datetime) -> None:
-    """Bring the plan to a snapshot of somebody else: what it does not hold is taken out, what it has besides is added.
-    """
+    """Bring the plan to a snapshot of somebody else: what it does not hold is taken out, what it has besides is added."""
     rows = tx.execute(select(lake_file.c.path, lake_file.c.removed).where(lake_file.c.table_name == table)).all()
     there = {file.file.path for file in adopted.files}
     _insert_snapshot(tx, table, adopted.snapshot, adopted.sequence, adopted.schema_id, metadata_location, at)
