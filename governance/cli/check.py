@@ -91,10 +91,14 @@ def _lines(checked: Checked) -> list[str]:
         ]
     lines += _some("no source that can be read", checked.sourceless)
     lines += _some("not classified, so encrypted and never published", checked.unclassified)
-    counted = (
-        f"{len(catalogue.datasets)} datasets of {len(catalogue.departments)} departments, {len(catalogue.models)} curated tables, "
-        f"{len(catalogue.suites)} suites, {len(catalogue.code_sets)} code sets: no fault"
-    )
+    numbers = [
+        (len(catalogue.departments), "department"),
+        (len(catalogue.datasets), "dataset"),
+        (len(catalogue.models), "curated table"),
+        (len(catalogue.suites), "suite"),
+        (len(catalogue.code_sets), "code set"),
+    ]
+    counted = ", ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in numbers) + ": no fault"
     return [*lines, counted, f"index {checked.index_hash[:12]} written"]
 
 

@@ -39,6 +39,7 @@ version: 1
 #   - {id: statistics, description: "yearly statistics", legal_basis: "Statistics Law article 7"}
 # subjects:
 #   - {name: "user:li", roles: [statistician], clearance: L2}
+#   - {name: "user:wang"}
 # approvers:                      # whose Ed25519 signature over a release counts
 #   - {subject: "user:wang", public_key: "64 hex digits"}
 # rules:

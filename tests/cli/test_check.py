@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from governance.catalog.index import read_index
+from governance.cli.main import group
+from governance.config import load_settings
+from tests.catalog.home import FILES, MODEL, PEOPLE, SUITE, VISITS, line_of, write
+
+CHECK = """\
+SELECT
+    number__token AS token, _batch AS left_batch, _row AS left_row,
+    CAST(NULL AS VARCHAR) AS right_batch, CAST(NULL AS BIGINT) AS right_row
+FROM health.people
+"""
+ACCESS = f"""\
+version: 1
+roles: [{{id: analyst}}]
+purposes: [{{id: statistics}}]
+subjects: [{{name: "user:li", roles: [analyst]}}]
+approvers: [{{subject: "user:li", public_key: "{"0a" * 32}"}}]
+rules: [{{id: r, roles: [analyst], purposes: [statistics], where: {{tables: [health.people]}}, action: raw}}]
+"""
+SQL = """\
+-- gov.declassify: income L4 because the people are few and known by sight
+SELECT number, number__token, CAST(income AS DECIMAL(18, 2)) AS income FROM health.people
+"""
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: curated-visitor
+version: 1.0.0
+status: active
+schema:
+  - name: visitor
+    properties:
+      - name: number
+        logicalType: string
+        classification: L4
+        customProperties: [{property: gov.domain, value: person}]
+      - {name: income, logicalType: number, physicalType: "DECIMAL(18,2)", classification: L4}
+"""
+GOOD = {
+    **FILES,
+    "catalog/curated/visitor.sql": SQL,
+    "catalog/curated/visitor.odcs.yaml": CONTRACT,
+    "catalog/curated/visitor.twice.check.sql": CHECK,
+    "catalog/access.yaml": ACCESS,
+}
+
+
+def gov(home: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(group, ["--home", str(home), *arguments])
+
+
+def test_check_prints_the_exact_keys_and_writes_the_index(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    result = gov(tmp_path, "check")
+    assert result.exit_code == 0, result.output
+    granted = [line.split()[-1] for line in result.output.splitlines() if "is granted" in line]
+    table = "health/health.people"
+    assert sorted(granted) == [f"{table}/L4/1", f"{table}/footer/1", f"{table}/unclassified/1"]
+    index = read_index(load_settings(tmp_path).index)
+    assert (index["curated"], index["approvers"]) == ({"curated.visitor": ["health.people"]}, ["li"])
+
+
+def test_check_answers_as_json(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    answer = json.loads(gov(tmp_path, "check", "--json").output)
+    assert (answer["ok"], answer["departments"]) == (True, ["health"])
+    assert answer["without_source"] == ["health.visits"]
+    assert answer["unclassified"] == ["health.people.income"]
+    model = answer["models"]["curated.visitor"]
+    assert (model["inputs"], model["checks"]) == (["health.people"], ["twice"])
+    assert model["declassified"]["income"]["level"] == "L4"
+
+
+BROKEN = {
+    "catalog/health/visits.odcs.yaml": VISITS.replace("status", "statos"),
+    "expectations/health/people.json": SUITE.replace("not_be_null", "not_be_nil"),
+    "catalog/curated/visitor.sql": SQL.replace("FROM health.people", "FROM health.persons"),
+    "catalog/curated/visitor.twice.check.sql": CHECK,
+    "catalog/access.yaml": ACCESS.replace("roles: [analyst], purposes", "roles: [analist], purposes"),
+}
+
+
+def test_faults_of_every_stage_come_at_once(tmp_path: Path) -> None:
+    write(tmp_path, {**GOOD, **BROKEN})
+    result = gov(tmp_path, "check")
+    assert result.exit_code == 1
+    reported = {
+        line.partition(":")[0] for line in result.output.splitlines() if line.startswith(("catalog/", "expectations/"))
+    }
+    assert reported == set(BROKEN) - {"catalog/curated/visitor.twice.check.sql"}
+    assert not load_settings(tmp_path).index.joinpath("index.json").exists()
+
+
+def test_json_has_the_same_faults(tmp_path: Path) -> None:
+    write(tmp_path, {**GOOD, **BROKEN})
+    text, answer = gov(tmp_path, "check"), gov(tmp_path, "check", "--json")
+    assert answer.exit_code == 1
+    faults = json.loads(answer.output)["faults"]
+    places = [f"{f['file']}:{f['line']}: {f['path']}: {f['found']}" for f in faults]
+    lines = [line for line in text.output.splitlines() if line.startswith(("catalog/", "expectations/"))]
+    assert len(places) == len(lines) >= 4
+    assert all(line.startswith(place) for line, place in zip(lines, places, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "there"),
+    [
+        ("expectations/health/people.json", BROKEN["expectations/health/people.json"], "not_be_nil"),
+        ("catalog/curated/visitor.sql", BROKEN["catalog/curated/visitor.sql"], "health.persons"),
+        ("catalog/access.yaml", BROKEN["catalog/access.yaml"], "analist"),
+        ("catalog/health/people.odcs.yaml", PEOPLE.replace("resident_number", "residence"), "- name: number"),
+    ],
+)
+def test_each_stage_names_file_and_line(tmp_path: Path, file: str, text: str, there: str) -> None:
+    write(tmp_path, {**GOOD, file: text})
+    result = gov(tmp_path, "check")
+    assert result.exit_code == 1
+    assert f"{file}:{line_of(text, there)}: " in result.output
+
+
+def test_a_broken_contract_puts_no_blame_on_what_reads_it(tmp_path: Path) -> None:
+    write(tmp_path, {**GOOD, "catalog/health/people.odcs.yaml": PEOPLE.replace("status", "statos")})
+    result = gov(tmp_path, "check", "--json")
+    assert {f["file"] for f in json.loads(result.output)["faults"]} == {"catalog/health/people.odcs.yaml"}
+
+
+def test_a_model_that_is_not_repeatable_is_refused(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {**GOOD, "catalog/curated/visitor.sql": SQL.replace("SELECT number,", "SELECT any_value(number) AS number,")},
+    )
+    assert "catalog/curated/visitor.sql:2: " in gov(tmp_path, "check").output
+
+
+def test_models_that_read_one_another_in_a_circle_are_a_fault(tmp_path: Path) -> None:
+    files = {**GOOD, "catalog/curated/visitor.sql": MODEL.replace("health.people", "curated.visitor")}
+    write(tmp_path, files)
+    assert "cycle" in gov(tmp_path, "check").output
+
+
+def test_an_old_index_stays_until_the_faults_are_gone(tmp_path: Path) -> None:
+    settings = write(tmp_path, GOOD)
+    gov(tmp_path, "check")
+    before = (settings.index / "index.json").read_text()
+    write(tmp_path, BROKEN)
+    assert gov(tmp_path, "check").exit_code == 1
+    assert (settings.index / "index.json").read_text() == before
+
+
+def test_a_second_check_gives_the_same_answer_from_what_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    assert gov(tmp_path, "check").output == gov(tmp_path, "check").output
+    write(tmp_path, {"expectations/health/people.json": BROKEN["expectations/health/people.json"]})
+    assert gov(tmp_path, "check").exit_code == 1
+    assert gov(tmp_path, "check").exit_code == 1
