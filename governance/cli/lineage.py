@@ -1,0 +1,47 @@
+"""`gov lineage`: where a column comes from, or what depends on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from governance.config import load_settings
+
+
+@click.command("lineage")
+@click.argument("field", metavar="TABLE.COLUMN")
+@click.option("--downstream", "down", is_flag=True, help="What depends on the column, instead of where it comes from.")
+@click.option("--depth", default=50, show_default=True, help="Steps to follow at most.")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+@click.pass_obj
+def command(home: Path | None, field: str, down: bool, depth: int, as_json: bool) -> None:
+    """Print the way of a column back to the source columns, each step with its kind, and whether the answer is
+    complete.
+
+    A table is <department>.<dataset>, curated.<model> or <system>:<source table>.
+
+    Example: gov lineage curated.person.id_number
+    """
+    table, _, column = field.rpartition(".")
+    if not table or ("." not in table and ":" not in table):
+        raise click.UsageError(
+            f"{field!r} is not a column; allowed: <department>.<dataset>.<field>, curated.<model>.<field>"
+        )
+    from governance.lineage import tree
+    from governance.lineage.graph import downstream, upstream
+    from governance.state.database import Database
+
+    database = Database(load_settings(home).database_url)
+    database.create()
+    try:
+        with database.read() as connection:
+            answer = (downstream if down else upstream)(connection, table, column, depth=depth)
+    finally:
+        database.close()
+    if as_json:
+        click.echo(json.dumps(tree.as_json(answer), ensure_ascii=False))
+    else:
+        for line in tree.lines(answer):
+            click.echo(line)

@@ -1,0 +1,191 @@
+"""Answers over the current column edges: the way back to the sources, and what depends on a column. Every answer says
+whether it is complete.
+
+Current is, for each output and stage, the edge set of the latest run that was not stopped. A node `(table, '*')`
+stands for the rows of a table: what decides which rows there are (joins, filters, groups), whatever the column. A
+name with a colon is a source (`<system>:<table>`): there the way back ends well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from governance.lineage.edges import Kind, Subtype
+from governance.state.tables import edge, edge_set, run
+
+ROWS = "*"
+NOT_IN_FORCE = ("stop", "stopped", "failed")
+Direction = Literal["upstream", "downstream"]
+T = TypeVar("T")
+_CHUNK = 500
+
+
+class Node(NamedTuple):
+    """One column of one table, or its rows (`column` is '*')."""
+
+    table: str
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.table} (rows)" if self.column == ROWS else f"{self.table}.{self.column}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Link:
+    """One edge of an answer, in the direction of the data."""
+
+    source: Node
+    target: Node
+    kind: Kind
+    subtype: Subtype
+    masking: bool
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """All links on the way from (or to) `root`. `cut` has the reasons why it may lack something; none: it is
+    complete."""
+
+    root: Node
+    direction: Direction
+    links: tuple[Link, ...]
+    cut: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        return not self.cut
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node once, the root among them, sorted."""
+        return tuple(sorted({self.root, *(n for link in self.links for n in (link.source, link.target))}))
+
+    @property
+    def ends(self) -> tuple[Node, ...]:
+        """Nodes at which the way ends: sources upstream, last users downstream."""
+        if self.direction == "upstream":
+            passed = {link.target for link in self.links} | {Node(n.table, ROWS) for n in self.nodes}
+        else:
+            passed = {link.source for link in self.links}
+            passed |= {Node(node.table, ROWS) for node in passed}
+        return tuple(n for n in self.nodes if n not in passed and n != self.root)
+
+
+def upstream(connection: Connection, table: str, column: str, *, depth: int = 50, limit: int = 20_000) -> Answer:
+    """Everything that `table`.`column` was made from, back to the source columns, with what decided the rows on the
+    way."""
+    return _walk(connection, Node(table, column), "upstream", depth, limit)
+
+
+def downstream(connection: Connection, table: str, column: str, *, depth: int = 50, limit: int = 20_000) -> Answer:
+    """Everything that depends on `table`.`column`; a dependence by rows reaches every column of the table that it
+    decides."""
+    return _walk(connection, Node(table, column), "downstream", depth, limit)
+
+
+def _walk(connection: Connection, root: Node, direction: Direction, depth: int, limit: int) -> Answer:
+    links: set[Link] = set()
+    cut: set[str] = set()
+    seen, frontier = {root}, {root}
+    expand = _into if direction == "upstream" else _out_of
+    for level in range(depth + 1):
+        if not frontier:
+            break
+        if level == depth:
+            cut.add(f"stopped after {depth} steps")
+            break
+        found, reasons = expand(connection, frontier)
+        links |= found
+        cut |= reasons
+        reached = {link.source if direction == "upstream" else link.target for link in found}
+        frontier = reached - seen
+        seen |= reached
+        if len(seen) > limit:
+            cut.add(f"stopped after {limit} columns")
+            break
+    return Answer(root, direction, tuple(sorted(links)), tuple(sorted(cut)))
+
+
+def _into(connection: Connection, frontier: set[Node]) -> tuple[set[Link], set[str]]:
+    """The links that end in these nodes; a column's rows are part of its way."""
+    tables = {node.table for node in frontier}
+    columns: dict[str, set[str]] = {}
+    for node in frontier:
+        columns.setdefault(node.table, {ROWS}).add(node.column)
+    known: set[str] = set()
+    cut: set[str] = set()
+    links: set[Link] = set()
+    for sets in _chunks(_sets_of(connection, tables)):
+        for row in sets:
+            known.add(row.output)
+            cut |= set() if row.complete else {f"{row.output}: its SQL could not be followed everywhere"}
+        query = _edges().where(edge.c.edge_set.in_([row.id for row in sets]))
+        for row in connection.execute(query):
+            if row.output_column in columns[row.output]:
+                links.add(_link(row))
+    cut |= {f"{name}: no run of it has recorded lineage" for name in tables - known if ":" not in name}
+    return links, cut
+
+
+def _out_of(connection: Connection, frontier: set[Node]) -> tuple[set[Link], set[str]]:
+    """The links that begin in these nodes; from the rows of a table they begin in any of its columns."""
+    cut: set[str] = set()
+    links: set[Link] = set()
+    columns: dict[str, set[str]] = {}
+    for node in frontier:
+        columns.setdefault(node.table, set()).add(node.column)
+    current = _current().with_only_columns(run.c.edge_set)
+    for tables in _chunks(sorted(columns)):
+        for row in connection.execute(_edges().where(edge.c.input.in_(tables), edge.c.edge_set.in_(current))):
+            if row.input_column in columns[row.input] or ROWS in columns[row.input]:
+                links.add(_link(row))
+                cut |= set() if row.complete else {f"{row.output}: its SQL could not be followed everywhere"}
+    return links, cut
+
+
+def _edges() -> Select[Any]:
+    return select(
+        edge.c.input,
+        edge.c.input_column,
+        edge.c.output_column,
+        edge.c.kind,
+        edge.c.subtype,
+        edge.c.masking,
+        edge_set.c.output,
+        edge_set.c.stage,
+        edge_set.c.complete,
+    ).join_from(edge, edge_set, edge.c.edge_set == edge_set.c.id)
+
+
+def _current() -> Select[Any]:
+    """Rows of `run` that say which edge sets are current."""
+    in_force = run.c.edge_set.is_not(None) & run.c.outcome.not_in(NOT_IN_FORCE)
+    latest = select(func.max(run.c.id)).where(in_force).group_by(run.c.output, run.c.stage)
+    return select(run).where(run.c.id.in_(latest))
+
+
+def _sets_of(connection: Connection, tables: Iterable[str]) -> list[Row[Any]]:
+    """Current edge sets of these outputs."""
+    found: list[Row[Any]] = []
+    for names in _chunks(sorted(tables)):
+        in_force = run.c.edge_set.is_not(None) & run.c.outcome.not_in(NOT_IN_FORCE) & run.c.output.in_(names)
+        latest = select(func.max(run.c.id)).where(in_force).group_by(run.c.output, run.c.stage)
+        current = select(run.c.edge_set).where(run.c.id.in_(latest))
+        query = select(edge_set.c.id, edge_set.c.output, edge_set.c.complete).where(edge_set.c.id.in_(current))
+        found.extend(connection.execute(query))
+    return found
+
+
+def _link(row: Row[Any]) -> Link:
+    source, target = Node(row.input, row.input_column), Node(row.output, row.output_column)
+    return Link(source, target, row.kind, row.subtype, bool(row.masking), row.stage)
+
+
+def _chunks(items: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
