@@ -24,7 +24,7 @@ BITS = 62
 
 RAW, ROW, FULL, DIGEST = "__raw", "__row", "__full", "__digest"
 
-TWO_TO_64 = "18446744073709551616::UHUGEINT"
+LOW_64 = "18446744073709551615::UHUGEINT"
 
 Reason = RowRule | UniqueRule | CodeSetRule | ReferenceRule
 
@@ -184,14 +184,14 @@ def key_hash(expressions: Sequence[str], salt: str, *, nulls: bool = False) -> s
 
 def halves(hashed: str, name: str) -> str:
     """A UHUGEINT expression as the two columns `<name>_low` and `<name>_high`: Arrow has no integer of 128 bits."""
-    low, high = f"CAST({hashed} % {TWO_TO_64} AS UBIGINT)", f"CAST({hashed} // {TWO_TO_64} AS UBIGINT)"
+    low, high = f"CAST({hashed} & {LOW_64} AS UBIGINT)", f"CAST({hashed} >> 64 AS UBIGINT)"
     return f"{low} AS {name}_low, {high} AS {name}_high"
 
 
 def whole(name: str) -> str:
     """The UHUGEINT again of the columns that `halves` made; `name` empty for columns called `low` and `high`."""
     prefix = f"{name}_" if name else ""
-    return f"({prefix}high::UHUGEINT * {TWO_TO_64} + {prefix}low)"
+    return f"(({prefix}high::UHUGEINT << 64) | {prefix}low::UHUGEINT)"
 
 
 def full_text(columns: Sequence[TypedColumn], salt: str) -> str:

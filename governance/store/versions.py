@@ -24,14 +24,14 @@ import pyarrow.compute as pc
 from governance.catalog.types import Dataset
 from governance.store.lookups import Lookups
 from governance.store.parsers.relation import quoted
-from governance.store.plan import DIGEST, halves, key_hash, whole
+from governance.store.plan import DIGEST, LOW_64, halves, key_hash, whole
 
 BATCH_ROWS = 122_880
 KEY = "__key"
 OLD_FROM, OLD_RECORDED = "__old_from", "__old_recorded"
 OLD_COLUMNS = ("_rowdigest", "_row", "_valid_from", "_recorded_at")
 
-_MULTISET = "count(*) AS n, sum(CAST(md5_number_lower(d) AS HUGEINT)) AS s"
+_MULTISET = f"count(*) AS n, sum(CAST(md5_number(d) & {LOW_64} AS UBIGINT)) AS s"
 
 
 @dataclass(slots=True)
