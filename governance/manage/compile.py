@@ -60,7 +60,7 @@ def compile_rules(dataset: Dataset, suite: Suite | None, code_sets: Mapping[str,
 def _of_contract(pair: Pair) -> Expectation:
     rule, config = pair
     severity: Severity = rule.severity
-    meta = {"gov": {"severity": severity, "scope": "batch", "source": "contract", "rules": [rule.id]}}
+    meta = {"gov": {"id": rule.id, "severity": severity, "scope": "batch", "source": "contract", "rules": [rule.id]}}
     return Expectation(rule.id, _json({**config, "severity": _TO_GX[severity], "meta": meta}), (rule.id,))
 
 
@@ -92,7 +92,7 @@ def _of_suite(entry: Entry, dataset: Dataset) -> tuple[Compiled, Expectation]:
     if form is not None:
         kwargs["row_condition"] = form
     ids = tuple(rule.id for rule in compiled.rules)
-    gov = {"severity": severity, "scope": scope, "source": "suite", "rules": list(ids)}
+    gov = {"id": call.id, "severity": severity, "scope": scope, "source": "suite", "rules": list(ids)}
     others = {k: v for k, v in entry.meta.items() if k != "gov"}
     config = {"type": name, "kwargs": kwargs, "severity": entry.severity, "meta": {**others, "gov": gov}}
     for key in ("notes", "description"):

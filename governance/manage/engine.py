@@ -39,9 +39,12 @@ class Judgement:
     result: Mapping[str, Any]
 
 
-def preload() -> None:
-    """Begin to import GX in the background; returns at once. The import takes three seconds."""
-    threading.Thread(target=_load, name="import-gx", daemon=True).start()
+def preload(*, wait: bool = False) -> None:
+    """Begin to import GX in the background; returns at once unless `wait`. The import takes three seconds."""
+    loading = threading.Thread(target=_load, name="import-gx", daemon=True)
+    loading.start()
+    if wait:
+        loading.join()
 
 
 def judge_expectations(expectations: Sequence[Expectation], lookup: Lookup) -> tuple[Judgement, ...]:
