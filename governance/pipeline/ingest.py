@@ -17,7 +17,8 @@ from governance.catalog.rules import RowRules
 from governance.catalog.types import Dataset
 from governance.collect import collect
 from governance.errors import Conflict
-from governance.manage import compile_rules, judge
+from governance.manage import compile_rules
+judge = None
 from governance.pipeline.context import Context
 from governance.pipeline.steps import Done, Report, Step, StepOutcome, attempt, silent
 from governance.state import batches, tables
@@ -134,7 +135,15 @@ def _manage_one(context: Context, dataset: Dataset, batch: str, actor: Actor, st
     rules = rules_of(context, dataset)
     for _ in range(3):
         try:
-            judged = judge(batch, dataset, rules, lake=context.lake, database=context.database, actor=actor)
+            judged = judge(
+                batch,
+                dataset,
+                rules,
+                lake=context.lake,
+                database=context.database,
+                actor=actor,
+                namespace=context.settings.lineage_namespace,
+            )
             break
         except Conflict:
             _store_one(context, dataset, batch, storing)
