@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from sqlglot import exp
 
 from governance.config import Settings
-from governance.errors import Conflict, Damaged, NotReady, Refused, StorageError
+from governance.errors import Conflict, Damaged, GovernanceError, NotReady, Refused, StorageError
 from governance.keys import grants
 from governance.keys.names import KeyName, KeyStore
 from governance.lake import plan
@@ -173,10 +173,12 @@ class Lake:
             query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_("source")
             query = query.where(condition) if condition else query
             reader = connection.sql(query.sql("duckdb")).to_arrow_reader(BATCH_ROWS)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, duckdb.Error):
+                raise _reading_error(error, table) from None
             raise
-        return pa.RecordBatchReader.from_batches(reader.schema, _closing(reader, connection))
+        return pa.RecordBatchReader.from_batches(reader.schema, _closing(reader, connection, table))
 
     def bind(
         self,
@@ -275,11 +277,22 @@ def _schema_at(metadata: Metadata, table: str, snapshot: int) -> LakeSchema:
     return metadata.schemas[metadata.schema_of[snapshot]]
 
 
-def _closing(reader: pa.RecordBatchReader, connection: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
+def _closing(
+    reader: pa.RecordBatchReader, connection: duckdb.DuckDBPyConnection, table: str
+) -> Iterator[pa.RecordBatch]:
     try:
         yield from reader
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise _reading_error(error, table) from None
     finally:
         connection.close()
+
+
+def _reading_error(error: Exception, table: str) -> GovernanceError:
+    """What went wrong while reading, without the engine's text: that may hold a value."""
+    if Refused.__name__ in str(error):
+        return Refused("the keystore refused a key while the table was read", where=table)
+    return StorageError(f"the table cannot be read: {type(error).__name__}", where=table)
 
 
 @contextmanager

@@ -176,10 +176,10 @@ class TableWriter:
         folder.mkdir(parents=True, exist_ok=True)
         unique = uuid.uuid4().hex
         temporary, final = folder / f".{unique}.tmp", folder / f"{self._name}-{unique[:16]}.parquet"
-        with self._lock:
+        with self._lock:  # one thread at a time in PyArrow's key cache, which calls back into Python
             self._files.append((temporary, final))
+            options = {"encryption_properties": self._encryptor.properties()} if self._encryptor else {}
         clear = {column.name for column in self._spec.columns if not column.encrypted}
-        options = {"encryption_properties": self._encryptor.properties()} if self._encryptor else {}
         writer = pq.ParquetWriter(
             temporary,
             self._arrow,
