@@ -23,6 +23,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "query": ("governance.cli.query", "Answer one SELECT over published tables, under policy."),
     "who-sees": ("governance.cli.who_sees", "Say who sees a field, for which purpose, and by which rule."),
     "explain": ("governance.cli.explain", "Say what one subject sees of a table, field by field."),
+    "lineage": ("governance.cli.lineage", "Where a column comes from, or what depends on it."),
+    "ledger": ("governance.cli.ledger", "Verify the ledger; prove that an entry is in it."),
     "demo": ("governance.cli.demo", "Generate the demo city, and score what quality found."),
 }
 """name -> (module, one line of help)."""

@@ -1,7 +1,9 @@
-"""A ledger entry: canonical bytes, leaf hash, per-writer counter. Appended in the transaction of the commit that it speaks of.
+"""A ledger entry: canonical bytes, leaf hash, per-writer counter. Appended in the transaction of the commit that it
+speaks of.
 
-Canonical bytes are JSON in the manner of RFC 8785: UTF-8, keys sorted, no white space, strings, integers, booleans, null, lists and objects
-only (no floats: their text differs between implementations). The leaf hash is RFC 9162 section 2.1.1: SHA-256(0x00 || bytes).
+Canonical bytes are JSON in the manner of RFC 8785: UTF-8, keys sorted, no white space, strings, integers, booleans,
+null, lists and objects only (no floats: their text differs between implementations). The leaf hash is RFC 9162
+section 2.1.1: SHA-256(0x00 || bytes).
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ def leaf_hash(body: bytes) -> bytes:
 def append(
     connection: Connection, kind: str, facts: Mapping[str, Json], *, actor: Actor, writer: str, at: datetime
 ) -> bytes:
-    """Add one entry inside the caller's unit of work; returns its leaf hash. `facts` hold ids, hashes and counts, never cell values."""
+    """Add one entry inside the caller's unit of work; returns its leaf hash. `facts` hold ids, hashes and counts,
+    never cell values."""
     counter = connection.execute(
         select(func.coalesce(func.max(ledger_entry.c.counter), 0) + 1).where(ledger_entry.c.writer == writer)
     ).scalar_one()
