@@ -17,8 +17,7 @@ from governance.catalog.rules import RowRules
 from governance.catalog.types import Dataset
 from governance.collect import collect
 from governance.errors import Conflict
-from governance.manage import compile_rules
-judge = None
+from governance.manage import compile_rules, judge
 from governance.pipeline.context import Context
 from governance.pipeline.steps import Done, Report, Step, StepOutcome, attempt, silent
 from governance.state import batches, tables
