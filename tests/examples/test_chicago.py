@@ -149,4 +149,4 @@ def _asked(query: str, **tables: pa.Table) -> tuple[int, ...] | None:
     with duckdb.connect() as connection:
         for name, table in tables.items():
             connection.register(name, table)
-        return connection.sql(query).fetchone()
+        return connection.execute(query).fetchone()
