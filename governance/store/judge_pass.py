@@ -21,6 +21,7 @@ from governance.keys.names import DigestKeyName, KeyStore
 from governance.keys.tokens import BLOCK_BYTES, tokens
 from governance.lake.writer import TableWriter
 from governance.store.aggregates import Aggregate
+from governance.store.ahead import ahead
 from governance.store.landed import Originals
 from governance.store.lookups import DUPLICATE, Lookups
 from governance.store.parsers.relation import LINE, UNPARSED, Relation
@@ -192,13 +193,25 @@ def careful(plan: Plan) -> Plan:
 def _judged(
     parser: Parser, lookups: Lookups, schema: pa.Schema, versions: str, version_columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    if not lookups and not versions:
-        for batch in parser.stream():
+    with ahead(parser.stream()) as stream:
+        if lookups or versions:
+            yield from _looked_up(lookups, parser.plan, schema, stream, versions, version_columns)
+            return
+        for batch in stream:
             yield batch.append_column(DUPLICATE, pa.repeat(pa.scalar(False), batch.num_rows))
-        return
-    reader = pa.RecordBatchReader.from_batches(schema, parser.stream())
+
+
+def _looked_up(
+    lookups: Lookups,
+    plan: Plan,
+    schema: pa.Schema,
+    stream: Iterator[pa.RecordBatch],
+    versions: str,
+    version_columns: Sequence[str],
+) -> Iterator[pa.RecordBatch]:
+    reader = pa.RecordBatchReader.from_batches(schema, stream)
     lookups.con.register("counted", reader)
-    sql = lookups.select(parser.plan, "counted", versions, version_columns)
+    sql = lookups.select(plan, "counted", versions, version_columns)
     yield from lookups.con.sql(sql).to_arrow_reader(BATCH_ROWS)
 
 

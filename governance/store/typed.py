@@ -62,7 +62,7 @@ def _typed(field: Field, position: int, own: str | None) -> TypedColumn:
         return TypedColumn(field, f"nullif({raw}, '')", "", f"nullif({raw}, '')")
     text = f"nullif(trim({raw}), '')"
     fails = f"({quoted(field.name)} IS NULL AND {text} IS NOT NULL)"
-    return TypedColumn(field, _from_text(field, text), fails, f"nullif({raw}, '')")
+    return TypedColumn(field, _from_text(field, text, raw), fails, f"nullif({raw}, '')")
 
 
 def _from_own(field: Field, raw: str, own: str, wanted: str) -> TypedColumn:
@@ -81,7 +81,7 @@ def _from_own(field: Field, raw: str, own: str, wanted: str) -> TypedColumn:
     return TypedColumn(field, value, f"({quoted(field.name)} IS NULL AND {raw} IS NOT NULL)", text)
 
 
-def _from_text(field: Field, text: str) -> str:
+def _from_text(field: Field, text: str, raw: str) -> str:
     kind, wanted = field.type.kind, field.type.duckdb()
     if field.format and kind in ("date", "timestamp"):
         return f"CAST(try_strptime({text}, {literal(field.format)}) AS {wanted})"
@@ -90,22 +90,27 @@ def _from_text(field: Field, text: str) -> str:
             whole = f"TRY_CAST({text} AS BIGINT)"
             exact = f"TRY_CAST({text} AS DECIMAL(38, 9)) = {whole}"
             plain = f"NOT contains({text}, '.') AND NOT contains(lower({text}), 'e')"
-            return f"CASE WHEN {_odd(text)} THEN NULL WHEN {plain} THEN {whole} WHEN {exact} THEN {whole} END"
+            slow = f"CASE WHEN {_odd(text)} THEN NULL WHEN {plain} THEN {whole} WHEN {exact} THEN {whole} END"
+            # most numbers look as DuckDB prints them: nothing more to ask
+            return f"CASE WHEN CAST(TRY_CAST({raw} AS BIGINT) AS VARCHAR) = {raw} THEN TRY_CAST({raw} AS BIGINT) ELSE {slow} END"
         case "decimal":
-            return f"CASE WHEN {_odd(text)} THEN NULL ELSE TRY_CAST({text} AS {wanted}) END"
+            return f"CASE WHEN contains({raw}, '_') THEN NULL ELSE TRY_CAST({text} AS {wanted}) END"
         case "double":
             number = f"TRY_CAST({text} AS DOUBLE)"
-            return f"CASE WHEN isfinite({number}) AND NOT {_odd(text)} THEN {number} END"
+            return f"CASE WHEN isfinite({number}) AND NOT contains({raw}, '_') THEN {number} END"
         case "boolean":
             word = f"lower({text})"
             return f"CASE WHEN {word} IN ({_TRUE}) THEN TRUE WHEN {word} IN ({_FALSE}) THEN FALSE END"
         case "date":
             day = f"TRY_CAST({text} AS DATE)"
-            return f"CASE WHEN {text} < ':' THEN coalesce({day}, CAST(try_strptime({text}, '%Y%m%d') AS DATE)) END"
+            slow = f"CASE WHEN {text} < ':' THEN coalesce({day}, CAST(try_strptime({text}, '%Y%m%d') AS DATE)) END"
+            # no word that DuckDB takes for a date (epoch, infinity) has ten letters
+            return f"CASE WHEN strlen({raw}) = 10 THEN TRY_CAST({raw} AS DATE) ELSE {slow} END"
         case "timestamp":
             zoned = f"(right({text}, 1) = 'Z' OR regexp_matches(substr({text}, 17), '[+-]'))"
             utc = f"timezone('UTC', TRY_CAST({text} AS TIMESTAMPTZ))"
-            return f"CASE WHEN {text} >= ':' THEN NULL WHEN {zoned} THEN {utc} ELSE TRY_CAST({text} AS TIMESTAMP) END"
+            slow = f"CASE WHEN {text} >= ':' THEN NULL WHEN {zoned} THEN {utc} ELSE TRY_CAST({text} AS TIMESTAMP) END"
+            return f"CASE WHEN strlen({raw}) = 19 THEN TRY_CAST({raw} AS TIMESTAMP) ELSE {slow} END"
         case "string":
             return text
 
