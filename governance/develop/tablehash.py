@@ -21,16 +21,15 @@ def order_free_hash(con: duckdb.DuckDBPyConnection, relation: str, types: Mappin
     >>> con = duckdb.connect()
     >>> _ = con.execute("CREATE TABLE a AS FROM (VALUES (1, 'x'), (2, NULL)) t(n, s)")
     >>> _ = con.execute("CREATE TABLE b AS FROM (VALUES (2, NULL), (1, 'x')) t(n, s)")
-    >>> order_free_hash(con, "a", {"n": "BIGINT", "s": "VARCHAR"}) == order_free_hash(con, "b", {"s": "VARCHAR", "n":
-    "BIGINT"}) True
+    >>> types = {"n": "BIGINT", "s": "VARCHAR"}
+    >>> order_free_hash(con, "a", types) == order_free_hash(con, "b", types)
+    True
     """
     parts = [_text(name, kind) for name, kind in sorted(types.items())]
     row = " || ".join(parts) if parts else "''"
     name = ".".join(exp.to_identifier(part, quoted=True).sql("duckdb") for part in relation.split("."))
-    query = (
-        "SELECT count(*), coalesce(sum(md5_number_lower(r)::HUGEINT) % 18446744073709551616, 0),"
-        f" coalesce(sum(md5_number_upper(r)::HUGEINT) % 18446744073709551616, 0) FROM (SELECT {row} AS r FROM {name})"
-    )
+    halves = (f"coalesce(sum(md5_number_{h}(r)::HUGEINT) % 18446744073709551616, 0)" for h in ("lower", "upper"))
+    query = f"SELECT count(*), {', '.join(halves)} FROM (SELECT {row} AS r FROM {name})"  # noqa: S608 - quoted names
     rows, low, high = con.execute(query).fetchall()[0]
     return f"{rows}:{int(high):016x}{int(low):016x}"
 
