@@ -25,12 +25,14 @@ ANSWERS = pa.schema(
         ("month", pa.string()),
         ("dataset", pa.string()),
         ("row", pa.int64()),
+        ("ordinal", pa.int64()),
         ("kind", pa.string()),
         ("role", pa.string()),
     ]
 )
-"""`row` counts records from 1 as the source holds them, unparsable lines included; databases by primary key. `role` tells the copy of
-a duplicate from its original and is empty otherwise."""
+"""`row` counts records from 1 as the source holds them, unparsable lines included; databases by primary key. `ordinal` counts parsable
+records only, as `_row` of the lake does, and is NULL for a line that no parser accepts. `role` tells the copy of a duplicate from its
+original and is empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +161,19 @@ def _ordered(
     table = state.table.take(pa.array(source[order])) if len(copied) else state.table
     if copy_ids is not None and len(copied):
         table = _with(table, table.column_names[0], place[rows:], pa.array(copy_ids + np.arange(len(copied))))
+    broken = np.sort(place[state.broken])
     parts = [
-        _key(month, dataset, place[found] + 1, kind, "original" if kind is Kind.DUPLICATE_RECORD else "")
+        _key(month, dataset, place[found], broken, kind, "original" if kind is Kind.DUPLICATE_RECORD else "")
         for kind, found in marks
     ]
-    parts.append(_key(month, dataset, place[rows:] + 1, Kind.DUPLICATE_RECORD, "copy"))
+    parts.append(_key(month, dataset, place[rows:], broken, Kind.DUPLICATE_RECORD, "copy"))
     answers = pa.concat_tables(parts).sort_by("row")
-    return replace(state, table=table, broken=place[state.broken], answers=answers)
+    return replace(state, table=table, broken=broken, answers=answers)
 
 
-def _key(month: str, dataset: str, rows: Ints, kind: Kind, role: str) -> pa.Table:
-    count = len(rows)
-    texts = [pa.repeat(text, count) for text in (month, dataset, str(kind), role)]
-    return pa.table([texts[0], texts[1], pa.array(rows), texts[2], texts[3]], schema=ANSWERS)
+def _key(month: str, dataset: str, at: Ints, broken: Ints, kind: Kind, role: str) -> pa.Table:
+    """Lines of the answer key for the records at these places, from 0."""
+    count = len(at)
+    ordinal = pa.array(at + 1 - np.searchsorted(broken, at), mask=np.isin(at, broken))
+    columns = [pa.repeat(month, count), pa.repeat(dataset, count), pa.array(at + 1), ordinal]
+    return pa.table([*columns, pa.repeat(str(kind), count), pa.repeat(role, count)], schema=ANSWERS)

@@ -13,7 +13,10 @@ from governance.demo.kinds import RULES, Kind
 DETECTED = pa.schema([("month", pa.string()), ("dataset", pa.string()), ("row", pa.int64()), ("reason", pa.string())])
 """One row a reason: quarantine's rule ids, and `finding:<model>.<check>` for the findings beside models."""
 
-Place = tuple[str, str, int]
+Place = tuple[str, str, int, bool]
+"""Month, dataset, number, and whether it is the number of an unparsed line (of records in the source) or of a parsed record."""
+
+_UNPARSED = "unparsed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +44,15 @@ def score(answers: pa.Table, detected: pa.Table) -> tuple[KindScore, ...]:
 
     A row counts once for a kind, however many reasons of that kind it has.
 
-    >>> where = {"month": ["2026-01"] * 2, "dataset": ["tax.invoices"] * 2, "row": [3, 8]}
+    >>> where = {"month": ["2026-01"] * 2, "dataset": ["tax.invoices"] * 2, "row": [3, 9], "ordinal": [3, 8]}
     >>> answers = pa.table({**where, "kind": ["out_of_range"] * 2, "role": [""] * 2})
     >>> found = pa.table({"month": ["2026-01"], "dataset": ["tax.invoices"], "row": [8], "reason": ["range:amount"]})
     >>> [(s.injected, s.detected, s.recall, s.precision) for s in score(answers, found) if s.kind == "out_of_range"]
     [(2, 1, 0.5, 1.0)]
     """
     kind_of = _kinds(set(detected["reason"].to_pylist()))
-    injected = _places(answers, answers["kind"].to_pylist())
-    found = _places(detected, [kind_of[reason] for reason in detected["reason"].to_pylist()])
+    injected = _by_kind(_injected(answers), answers["kind"].to_pylist())
+    found = _by_kind(_found(detected), [kind_of[reason] for reason in detected["reason"].to_pylist()])
     scores = []
     for kind in Kind:
         there, named = injected.get(kind, set()), found.get(kind, set())
@@ -59,12 +62,11 @@ def score(answers: pa.Table, detected: pa.Table) -> tuple[KindScore, ...]:
 
 def unexplained(answers: pa.Table, detected: pa.Table) -> Mapping[str, int]:
     """Reasons on rows without any injected fault, with how many such rows: false alarms, whatever their rule."""
-    faulty = set(zip(*(answers[name].to_pylist() for name in ("month", "dataset", "row")), strict=True))
+    faulty = set(_injected(answers))
     alarms: dict[str, set[Place]] = {}
-    columns = [detected[name].to_pylist() for name in DETECTED.names]
-    for month, dataset, row, reason in zip(*columns, strict=True):
-        if (month, dataset, row) not in faulty:
-            alarms.setdefault(f"{dataset} {reason}", set()).add((month, dataset, row))
+    for place, reason in zip(_found(detected), detected["reason"].to_pylist(), strict=True):
+        if place not in faulty:
+            alarms.setdefault(f"{place[1]} {reason}", set()).add(place)
     return {reason: len(rows) for reason, rows in sorted(alarms.items())}
 
 
@@ -86,13 +88,25 @@ def _kinds(reasons: set[str]) -> dict[str, Kind | None]:
     }
 
 
-def _places(table: pa.Table, kinds: Sequence[str | None]) -> dict[str, set[Place]]:
-    places: dict[str, set[Place]] = {}
-    columns = [table[name].to_pylist() for name in ("month", "dataset", "row")]
-    for month, dataset, row, kind in zip(*columns, kinds, strict=True):
+def _injected(answers: pa.Table) -> list[Place]:
+    columns = (answers[name].to_pylist() for name in ("month", "dataset", "row", "ordinal"))
+    return [
+        (month, dataset, row if ordinal is None else ordinal, ordinal is None)
+        for month, dataset, row, ordinal in zip(*columns, strict=True)
+    ]
+
+
+def _found(detected: pa.Table) -> list[Place]:
+    columns = (detected[name].to_pylist() for name in DETECTED.names)
+    return [(month, dataset, row, reason == _UNPARSED) for month, dataset, row, reason in zip(*columns, strict=True)]
+
+
+def _by_kind(places: Sequence[Place], kinds: Sequence[str | None]) -> dict[str, set[Place]]:
+    sorted_out: dict[str, set[Place]] = {}
+    for place, kind in zip(places, kinds, strict=True):
         if kind is not None:
-            places.setdefault(kind, set()).add((month, dataset, row))
-    return places
+            sorted_out.setdefault(kind, set()).add(place)
+    return sorted_out
 
 
 def _share(value: float | None) -> str:

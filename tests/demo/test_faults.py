@@ -115,6 +115,17 @@ def test_a_row_has_at_most_one_fault(january: Generated, february: Generated) ->
         assert month.query("SELECT count(*) FROM answers GROUP BY dataset, row HAVING count(*) > 1") == []
 
 
+def test_the_ordinal_skips_the_lines_that_no_parser_accepts(january: Generated) -> None:
+    wrong = january.query(
+        """
+        SELECT count(*) FROM answers a LEFT JOIN (
+            SELECT row, CASE WHEN invoice_no IS NOT NULL THEN count(invoice_no) OVER (ORDER BY row) END AS ordinal FROM invoices
+        ) i USING (row) WHERE a.dataset = 'tax.invoices' AND a.ordinal IS DISTINCT FROM i.ordinal
+        """
+    )
+    assert wrong == [(0,)]
+
+
 def test_both_rows_of_a_duplicate_are_in_the_key_with_their_roles(january: Generated) -> None:
     roles = january.query("SELECT role, count(*) FROM answers WHERE kind = 'duplicate_record' GROUP BY 1 ORDER BY 1")
     assert [role for role, _ in roles] == ["copy", "original"]

@@ -34,7 +34,8 @@ def test_recall_and_precision_count_rows_not_reasons() -> None:
         {
             "month": ["m"] * 3,
             "dataset": ["d.t"] * 3,
-            "row": [1, 2, 3],
+            "row": [1, 2, 4],
+            "ordinal": [1, 2, 3],
             "kind": ["duplicate_record"] * 3,
             "role": [""] * 3,
         },
@@ -58,7 +59,8 @@ def test_recall_and_precision_count_rows_not_reasons() -> None:
 
 def test_the_same_row_number_of_another_month_or_dataset_is_another_row() -> None:
     answers = pa.table(
-        {"month": ["m"], "dataset": ["d.t"], "row": [1], "kind": ["out_of_range"], "role": [""]}, schema=ANSWERS
+        {"month": ["m"], "dataset": ["d.t"], "row": [1], "ordinal": [1], "kind": ["out_of_range"], "role": [""]},
+        schema=ANSWERS,
     )
     detected = pa.table(
         {"month": ["n", "m"], "dataset": ["d.t", "d.u"], "row": [1, 1], "reason": ["range:a"] * 2}, schema=DETECTED
@@ -70,3 +72,22 @@ def test_the_same_row_number_of_another_month_or_dataset_is_another_row() -> Non
 def test_a_kind_that_was_neither_injected_nor_found_has_no_share() -> None:
     empty = score(ANSWERS.empty_table(), DETECTED.empty_table())
     assert all(s.recall is None and s.precision is None for s in empty)
+
+
+def test_parsed_records_are_matched_by_ordinal_and_broken_lines_by_their_number() -> None:
+    answers = pa.table(
+        {
+            "month": ["m"] * 2,
+            "dataset": ["d.t"] * 2,
+            "row": [5, 6],
+            "ordinal": [None, 5],
+            "kind": ["unparsable_line", "out_of_range"],
+            "role": [""] * 2,
+        },
+        schema=ANSWERS,
+    )
+    detected = pa.table(
+        {"month": ["m"] * 2, "dataset": ["d.t"] * 2, "row": [5, 5], "reason": ["unparsed", "range:a"]}, schema=DETECTED
+    )
+    assert sum(s.right for s in score(answers, detected)) == 2
+    assert unexplained(answers, detected) == {}
