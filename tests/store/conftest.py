@@ -145,13 +145,18 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    var = tmp_path / "var"
+    return open_home(tmp_path)
+
+
+def open_home(folder: Path) -> Home:
+    """The home in `folder`, made when it is new."""
+    var = folder / "var"
     settings = Settings(
-        home=tmp_path,
-        catalog=tmp_path / "catalog",
-        expectations=tmp_path / "expectations",
+        home=folder,
+        catalog=folder / "catalog",
+        expectations=folder / "expectations",
         var=var,
-        keyring=tmp_path / "keys",
+        keyring=folder / "keys",
         database_url=f"sqlite:///{var / 'state.sqlite'}",
         memory_limit_mb=1024,
     )
