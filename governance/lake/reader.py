@@ -68,8 +68,8 @@ class Decrypting(ds.UnionDataset):  # type: ignore[misc]
     """
 
     def scanner(self, **options: object) -> _Scan:
-        """A scan, as DuckDB takes it."""
-        return _Scan(super().scanner(**options))
+        """A scan, as DuckDB takes it, that reads little ahead: what is decrypted and not yet used stays small."""
+        return _Scan(super().scanner(**{**options, "batch_readahead": 4, "fragment_readahead": 2}))
 
 
 @dataclass(frozen=True, slots=True)
