@@ -36,8 +36,10 @@ def analyse(model: Model, catalogue: Catalogue) -> Analysis:
     if parsed.scope is None:
         return _broken(model.name, parsed)
     trace, unknown = _traced(parsed, model.file)
-    classification = {name: _inherited(deps, catalogue) for name, deps in trace.columns.items()}
     columns, bind_faults = output_types(model.sql, model.file, parsed.schema)
+    trace, unmatched = _named(trace, columns, model.file)
+    unknown += unmatched
+    classification = {name: _inherited(deps, catalogue) for name, deps in trace.columns.items()}
     faults = [*unknown, *bind_faults, *contract_faults(columns, model), *_level_faults(classification, model)]
     if model.tolerance is None:
         faults += repeat_faults(parsed, model.file, catalogue)
@@ -54,6 +56,8 @@ def analyse_check(check: Check, catalogue: Catalogue) -> Analysis:
         return _broken(output, parsed)
     trace, unknown = _traced(parsed, check.file)
     columns, bind_faults = output_types(check.sql, check.file, parsed.schema)
+    trace, unmatched = _named(trace, columns, check.file)
+    unknown += unmatched
     faults = [
         *unknown,
         *bind_faults,
@@ -98,6 +102,18 @@ def _traced(parsed: Parsed, file: str) -> tuple[Trace, list[Fault]]:
         for u in tracer.unknown
     }
     return trace, sorted(faults)
+
+
+def _named(trace: Trace, columns: tuple[tuple[str, str], ...], file: str) -> tuple[Trace, list[Fault]]:
+    """The trace under the names that DuckDB gives (sqlglot writes all names in lower case); a fault when they differ
+    otherwise."""
+    if not columns:
+        return trace, []
+    names = [name for name, _ in columns]
+    if [n.lower() for n in names] != [n.lower() for n in trace.columns]:
+        found, do = "output columns that cannot be told apart", "give every output column a name of its own"
+        return trace, [Fault(file, 1, "lineage", found, "distinct names", do)]
+    return Trace(dict(zip(names, trace.columns.values(), strict=True)), trace.rows), []
 
 
 def _edges(trace: Trace) -> tuple[Edge, ...]:

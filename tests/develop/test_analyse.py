@@ -179,3 +179,14 @@ def test_a_check_gives_tokens_and_positions() -> None:
 )
 def test_a_check_that_gives_values_is_refused(sql: str) -> None:
     assert analyse_check(check(sql), catalogue()).faults
+
+
+def test_names_in_capitals_inherit_like_any_other() -> None:
+    fields = (F("FullName", STRING, "FullName", classification=Level.L1),)
+    assert "L1, but L3 is inherited" in found('SELECT name AS "FullName" FROM police.residents', fields)
+
+
+def test_output_columns_without_names_of_their_own_are_a_fault() -> None:
+    analysis = analyse(model("SELECT name, division AS name FROM police.residents"), catalogue())
+    assert not analysis.edges.complete
+    assert any("cannot be told apart" in f.found for f in analysis.faults)
