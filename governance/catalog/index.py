@@ -47,8 +47,11 @@ def write_index(
     """
     folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
-    for department in catalogue.departments:
-        entry = _department(department, [d for d in catalogue.datasets.values() if d.department == department])
+    datasets: dict[str, list[Dataset]] = {}
+    for dataset in catalogue.datasets.values():
+        datasets.setdefault(dataset.department, []).append(dataset)
+    for department in sorted(datasets):
+        entry = _department(department, datasets[department])
         hashes[department] = _hash(entry)
         _write(folder / _file(department), {**entry, "hash": hashes[department]})
     body: dict[str, Any] = {

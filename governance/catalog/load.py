@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from governance.catalog import links
@@ -75,7 +77,9 @@ class _Loading:
 
     def contracts(self, files: tuple[Declaration, ...], settings: Settings, *, keep: bool) -> None:
         cache = ParseCache(settings.index / "cache", settings.sources)
-        for declaration, parsed in cache.parse(files, keep=keep):
+        with _no_collector():
+            pairs = list(cache.parse(files, keep=keep))
+        for declaration, parsed in pairs:
             self.texts[declaration.sha256] = declaration.text
             self.faults += parsed.faults
             if parsed.faults:
@@ -170,3 +174,15 @@ class _Loading:
         self.models = {n: m for n, m in self.models.items() if n not in models}
         self.datasets = {n: d for n, d in self.datasets.items() if n not in datasets}
         return frozenset(self.broken | models | datasets)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without the cycle collector, which would walk a million fresh values again and again: they have no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

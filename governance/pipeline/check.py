@@ -16,6 +16,7 @@ from governance.config import Settings
 from governance.develop import Analysis, analyse, analyse_check, order
 from governance.errors import DeclarationError, Fault
 from governance.manage import compile_rules
+from governance.pipeline.passed_rules import PassedRules
 from governance.policy.access import Access, parse_access
 
 
@@ -46,7 +47,7 @@ def check(settings: Settings) -> Checked:
     stamp = take_stamp((settings.catalog, settings.expectations))
     loaded = read_catalogue(settings, keep=True)
     found = _Found(faults=list(loaded.faults))
-    found.rules(loaded)
+    found.rules(loaded, settings)
     found.models(loaded)
     found.access(loaded)
     if found.faults:
@@ -69,14 +70,21 @@ class _Found:
     order: tuple[str, ...] = ()
     policy: Access | None = None
 
-    def rules(self, loaded: Loaded) -> None:
-        """Compile the rules of every dataset and curated table."""
+    def rules(self, loaded: Loaded, settings: Settings) -> None:
+        """Compile the rules of every dataset and curated table whose texts have not passed before."""
         catalogue = loaded.catalogue
+        passed = PassedRules(settings.index, catalogue.code_sets)
         for table in [*catalogue.datasets.values(), *(m.contract for m in catalogue.models.values())]:
+            suite = catalogue.suites.get(table.name)
+            if passed.has(table, suite):
+                continue
             try:
-                compile_rules(table, catalogue.suites.get(table.name), catalogue.code_sets)
+                compile_rules(table, suite, catalogue.code_sets)
             except DeclarationError as error:
                 self.faults += error.faults
+            else:
+                passed.add(table, suite)
+        passed.keep()
 
     def models(self, loaded: Loaded) -> None:
         """Analyse every model and check, and the order among models."""
