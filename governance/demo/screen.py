@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date
+from decimal import Decimal
 
 from governance.config import Settings
 from governance.demo.detected import read_answers, read_detected
@@ -21,6 +23,8 @@ ROLES = (
     ("statistician", "user:li", "statistics"),
     ("researcher", "user:he", "research"),
 )
+COUNTY = "440106"
+"""The caseworker's own county."""
 ABSENT = "(not there)"
 
 
@@ -71,27 +75,18 @@ def _scored(context: Context, months: tuple[str, ...]) -> Iterator[str]:
 
 
 def _three_roles(context: Context) -> Iterator[str]:
-    views = [_view(context, subject, purpose) for _, subject, purpose in ROLES]
+    record = _record(context)
+    views = [_view(context, subject, purpose, record) for _, subject, purpose in ROLES]
     yield f"{'':16}" + "".join(f"{role + ' (' + purpose + ')':34}" for role, _, purpose in ROLES)
     for column in SHOWN:
         yield f"{column:16}" + "".join(_padded(view.get(column, ABSENT), 34) for view in views)
 
 
-def _view(context: Context, subject: str, purpose: str) -> dict[str, str]:
+def _view(context: Context, subject: str, purpose: str, record: str) -> dict[str, str]:
     """What one subject sees of the demo's record; a column that it may not see is not there."""
-    visible = [column for column in SHOWN if _visible(context, subject, purpose, column)]
-    if not visible:
-        return {}
-    row = _ask(context, subject, purpose, f"SELECT {', '.join(visible)} FROM {RECORD} WHERE {_record(context)} LIMIT 1")
-    return {column: "NULL" if value is None else str(value) for column, value in row.items()}
-
-
-def _visible(context: Context, subject: str, purpose: str, column: str) -> bool:
-    try:
-        _ask(context, subject, purpose, f"SELECT {column} FROM {RECORD} LIMIT 0")
-    except Refused:
-        return False
-    return True
+    everything = _ask(context, subject, purpose, f"SELECT * FROM {RECORD} WHERE {record}")
+    visible = [column for column in SHOWN if column in everything]
+    return {column: "NULL" if everything[column] is None else str(everything[column]) for column in visible}
 
 
 def _ask(context: Context, subject: str, purpose: str, sql: str) -> dict[str, object]:
@@ -111,8 +106,29 @@ def _ask(context: Context, subject: str, purpose: str, sql: str) -> dict[str, ob
 
 
 def _record(context: Context) -> str:
-    """A condition over columns that all three see, true for one record alone."""
-    return "TRUE"
+    """A condition that holds for one record alone, found with what the statistician may see.
+
+    Sex, status and month are seen by all three; birth date and base are ranges that hold for each role's coarser or finer form of the value.
+    """
+    open_to_all = "sex, insured_status, insured_until"
+    row = _ask(
+        context,
+        "user:li",
+        "statistics",
+        f"SELECT {open_to_all}, birth_date, insurance_base FROM {RECORD} WHERE division_code = '{COUNTY}'"
+        " AND insurance_base IS NOT NULL GROUP BY ALL HAVING count(*) = 1 ORDER BY ALL LIMIT 1",
+    )
+    if not row:
+        raise Refused("no record of the county stands alone", do="generate more people")
+    decade, base = row["birth_date"], row["insurance_base"]
+    assert isinstance(decade, date)
+    assert isinstance(base, Decimal)
+    return (
+        f"division_code = '{COUNTY}' AND sex = '{row['sex']}' AND insured_status = '{row['insured_status']}'"
+        f" AND insured_until = '{row['insured_until']}'"
+        f" AND birth_date >= '{decade.year}-01-01' AND birth_date < '{decade.year + 10}-01-01'"
+        f" AND insurance_base >= {base} AND insurance_base < {base + 1000}"
+    )
 
 
 def _stolen(settings: Settings) -> Iterator[str]:

@@ -34,7 +34,12 @@ def steal(settings: Settings) -> Theft:
     with tempfile.TemporaryDirectory(prefix="stolen-") as folder:
         home = _copy(settings, Path(folder))
         columns = encrypted_columns(home)
-        request = {"lake": str(home.lake), "columns": columns, "database_url": home.database_url, "home": str(home.home)}
+        request = {
+            "lake": str(home.lake),
+            "columns": columns,
+            "database_url": home.database_url,
+            "home": str(home.home),
+        }
         ours = _given("governance.demo.stolen:with_our_reader", request)
         plain = _given("governance.demo.stolen:with_plain_pyarrow", request)
     return Theft(len(columns), ours, plain)
@@ -52,7 +57,7 @@ def encrypted_columns(settings: Settings) -> list[tuple[str, str, str]]:
     database = Database(settings.database_url)
     lake = Lake(settings, database, Keyring(settings.keyring, database))
     with database.read() as connection:
-        tables = sorted(connection.execute(select(lake_file.c.table).distinct()).scalars())
+        tables = sorted(connection.execute(select(lake_file.c.table_name).distinct()).scalars())
     found = [
         (table, file.path, column)
         for table in tables
@@ -88,7 +93,9 @@ def with_our_reader(request: dict[str, Any], _inputs: Mapping[str, Any], _emit: 
     return {"given": given}
 
 
-def with_plain_pyarrow(request: dict[str, Any], _inputs: Mapping[str, Any], _emit: Callable[..., None]) -> dict[str, Any]:
+def with_plain_pyarrow(
+    request: dict[str, Any], _inputs: Mapping[str, Any], _emit: Callable[..., None]
+) -> dict[str, Any]:
     """A worker's entry: read each column of each file with PyArrow alone."""
     import pyarrow.parquet as pq
 

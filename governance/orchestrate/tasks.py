@@ -35,6 +35,7 @@ def ingest(stage: str, home: str, department: str, system: str, run: str, interv
             steps = pipeline.collect_datasets(context, names, window_of(interval), run, report=log_step)
         case "store":
             steps = pipeline.store_datasets(context, names, run, report=log_step)
+            steps = tuple(s for s in steps if s.outcome != "waiting")  # the manage task takes those further
         case "manage":
             steps = pipeline.manage_datasets(context, names, run, report=log_step)
         case _:
@@ -52,8 +53,8 @@ def build(home: str, model: str, run: str) -> list[str]:
 def settle(steps: Iterable[Step]) -> list[str]:
     """The batch ids of what went well, or the exception that tells Airflow whether trying again can help.
 
-    A task fails after it has done what it could for the neighbours. `stopped` and "waiting for its target" fail now: a steward or another
-    dataset must act first.
+    A task fails after it has done what it could for the neighbours. `stopped` and `waiting` fail now: a steward or another dataset must act
+    first.
     """
     taken = list(steps)
     bad = [s for s in taken if s.outcome in ("failed", "stopped", "waiting")]

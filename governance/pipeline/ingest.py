@@ -16,7 +16,7 @@ from sqlalchemy import select
 from governance.catalog.rules import RowRules
 from governance.catalog.types import Dataset
 from governance.collect import collect
-from governance.errors import Conflict
+from governance.errors import Conflict, GovernanceError, NotReady
 from governance.manage import compile_rules, judge
 from governance.pipeline.context import Context
 from governance.pipeline.steps import Done, Report, Step, StepOutcome, attempt, silent
@@ -59,7 +59,11 @@ def collect_datasets(
 
 
 def store_datasets(context: Context, names: Sequence[str], run: str, *, report: Report = silent) -> tuple[Step, ...]:
-    """Parse, type, judge and split every landed batch of these datasets, in window order, targets of references first."""
+    """Parse, type, judge and split every landed batch of these datasets, in window order, targets of references first.
+
+    A batch waits while a target of its references has a batch of the same or an earlier window under way: it is to be judged against
+    that one, not against the last. `manage_datasets` takes it further in the same run.
+    """
     steps = []
     for dataset in _named(context, names):
         for batch in _waiting(context, dataset, "store"):
@@ -73,14 +77,17 @@ def store_datasets(context: Context, names: Sequence[str], run: str, *, report: 
 
 
 def manage_datasets(context: Context, names: Sequence[str], run: str, *, report: Report = silent) -> tuple[Step, ...]:
-    """Judge every stored batch of these datasets; then store and judge those that waited for a target that is now there."""
+    """Judge every stored batch of these datasets; then store and judge those that waited for a target that is now there.
+
+    What still waits at the end is among the steps.
+    """
     steps = list(_manage_stored(context, names, run, report))
     while True:
-        stored = [s for s in store_datasets(context, names, run, report=report) if s.outcome != "waiting"]
-        judged = _manage_stored(context, names, run, report) if stored else ()
-        steps += [*stored, *judged]
+        stored = store_datasets(context, names, run, report=report)
+        judged = _manage_stored(context, names, run, report) if any(s.outcome != "waiting" for s in stored) else ()
+        steps += [*(s for s in stored if s.outcome != "waiting"), *judged]
         if not any(s.outcome in ("done", "warned") for s in judged):
-            return tuple(steps)
+            return (*steps, *(s for s in stored if s.outcome == "waiting"))
 
 
 def rules_of(context: Context, dataset: Dataset) -> RowRules:
@@ -101,6 +108,7 @@ def let_in(context: Context, department: str, run: str) -> dict[str, int]:
 
 
 def _store_one(context: Context, dataset: Dataset, batch: str, actor: Actor) -> Done:
+    _require_targets_settled(context, dataset, batch)
     batches.acquire_lease(context.database, dataset.name, _holder(batch), LEASE_SECONDS)
     try:
         stored = store(
@@ -114,10 +122,38 @@ def _store_one(context: Context, dataset: Dataset, batch: str, actor: Actor) -> 
             keystore=context.keystore,
             actor=actor,
         )
-    except BaseException:
+    except BaseException as error:
         batches.release_lease(context.database, dataset.name, _holder(batch))
+        _mark_failed(context, batch, error)
         raise
     return Done(batch, rows=stored.parsed)
+
+
+def _mark_failed(context: Context, batch: str, error: BaseException) -> None:
+    """Keep that a batch cannot go on as it is. What trying again can help, and being stopped from outside, are no failure of the batch."""
+    if not isinstance(error, Exception) or (isinstance(error, GovernanceError) and error.retry):
+        return
+    message = str(error) if isinstance(error, GovernanceError) else ""
+    with context.database.unit_of_work() as tx:
+        batches.mark_failed(tx, batch, type(error).__name__, message)
+
+
+def _require_targets_settled(context: Context, dataset: Dataset, batch: str) -> None:
+    """Raises NotReady while a target of the dataset's references has a batch under way that this one is to be judged against."""
+    targets = sorted({f.references.dataset for f in dataset.fields if f.references} - {dataset.name})
+    targets = [name for name in targets if name.partition(".")[0] == dataset.department]
+    with context.database.read() as connection:
+        own = batches.find(connection, batch)
+        assert own is not None
+        under_way = [
+            row
+            for target in targets
+            for row in batches.batches(connection, target, ("landed", "stored"))
+            if row.window.start <= own.window.start
+        ]
+    if under_way:
+        target = under_way[0].dataset
+        raise NotReady(f"{target} has a batch under way", where=dataset.name, do=f"let {target} in first")
 
 
 def _manage_stored(context: Context, names: Sequence[str], run: str, report: Report) -> tuple[Step, ...]:
@@ -146,6 +182,9 @@ def _manage_one(context: Context, dataset: Dataset, batch: str, actor: Actor, st
             break
         except Conflict:
             _store_one(context, dataset, batch, storing)
+        except Exception as error:
+            _mark_failed(context, batch, error)
+            raise
     else:
         raise Conflict("another batch of the dataset came first three times", where=batch, do="run the task again")
     batches.release_lease(context.database, dataset.name, _holder(batch))

@@ -25,13 +25,11 @@ class RunResult:
     @property
     def failed(self) -> tuple[Step, ...]:
         """Steps that somebody must look at: failed, stopped by a verdict, or waiting for something that is not there."""
-        still_waiting = {s.subject for s in self.steps if s.outcome == "waiting"} - {
-            s.subject for s in self.steps if s.stage == "manage"
-        }
+        last = {step.subject: number for number, step in enumerate(self.steps)}
         return tuple(
-            s
-            for s in self.steps
-            if s.outcome in ("failed", "stopped") or (s.outcome == "waiting" and s.subject in still_waiting)
+            step
+            for number, step in enumerate(self.steps)
+            if step.outcome in ("failed", "stopped") or (step.outcome == "waiting" and last[step.subject] == number)
         )
 
 
