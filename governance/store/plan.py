@@ -202,8 +202,8 @@ def full_text(columns: Sequence[TypedColumn], salt: str) -> str:
 
 
 def failed(name: str) -> str:
-    """Column that says whether the value of a field did not convert."""
-    return f"__f_{name}"
+    """Column that says whether the value of a field did not convert: the name that compiled `type:` rules use."""
+    return f"{name}__bad"
 
 
 def speaks_of(plan: Plan, reason: Reason) -> str:

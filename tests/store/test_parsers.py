@@ -107,7 +107,7 @@ def test_json_lines_keep_broken_ones_with_their_number(home: Home) -> None:
 
 def test_excel_sheets_give_text_that_is_typed_like_any_other(home: Home) -> None:
     book = openpyxl.Workbook()
-    book.active.append(["cover"])
+    book.create_sheet("Cover", 0).append(["cover"])
     sheet = book.create_sheet("People")
     sheet.append(["ID", "姓名", "Day"])
     sheet.append([1.0, "张三", date(2026, 1, 1)])
