@@ -106,7 +106,7 @@ def _findings(context: Context, month_of: Mapping[str, str]) -> pa.Table:
     query = select(f.model, f.check_name, f.left_batch, f.left_row, f.right_batch, f.right_row).distinct()
     with context.database.read() as connection:
         rows = connection.execute(query).all()
-    places = sorted({place for row in rows for place in _sides(row._tuple(), month_of)})
+    places = sorted({place for row in rows for place in _sides(tuple(row), month_of)})
     return pa.Table.from_pylist([dict(zip(DETECTED.names, place, strict=True)) for place in places], schema=DETECTED)
 
 
