@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import duckdb
@@ -22,7 +23,7 @@ from sqlalchemy import Connection
 from sqlglot import exp
 
 from governance.config import Settings
-from governance.errors import Conflict, Damaged, GovernanceError, NotReady, Refused, StorageError
+from governance.errors import Conflict, Damaged, NotReady, Refused, StorageError
 from governance.keys import grants
 from governance.keys.names import KeyName, KeyStore
 from governance.lake import plan
@@ -30,12 +31,12 @@ from governance.lake.plan import PlannedFile, StagedTable
 from governance.lake.reader import Reading, attach, quoted, reading
 from governance.lake.schema import LakeSchema, Metadata, read_metadata
 from governance.lake.specs import TableSpec
+from governance.lake.stream import BATCH_ROWS as BATCH_ROWS
+from governance.lake.stream import connect, reading_error, stream
 from governance.lake.writer import TableWriter
 from governance.state.crash import crash_point
 from governance.state.database import Database
 from governance.state.values import DataFile
-
-BATCH_ROWS = 122_880
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,23 +163,24 @@ class Lake:
     ) -> pa.RecordBatchReader:
         """Rows of a snapshot in no order, `columns` as asked. `where` is a DuckDB condition over the table's columns.
 
-        Raises Refused before any file is opened when the grant does not name every key that it takes.
+        Raises Refused before any file is opened when the grant does not name every key that it takes, and between
+        two batches when the grant has ended.
         """
         condition = sqlglot.parse_one(where, dialect="duckdb") if where else None
         extra = {column.name for column in condition.find_all(exp.Column)} - set(columns) if condition else set()
-        connection = self._connect()
+        connection = connect(self._settings)
         try:
             source = self._source(connection, "scan", table, snapshot, [*columns, *sorted(extra)], grant_id, current)
             connection.execute(f"CREATE TEMPORARY VIEW source AS {source}")
             query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_("source")
             query = query.where(condition) if condition else query
-            reader = connection.sql(query.sql("duckdb")).to_arrow_reader(BATCH_ROWS)
+            still = partial(self._require, frozenset(), grant_id)
+            return stream(connection, query.sql("duckdb"), table=table, still_granted=still)
         except BaseException as error:
             connection.close()
             if isinstance(error, duckdb.Error):
-                raise _reading_error(error, table) from None
+                raise reading_error(error, table) from None
             raise
-        return pa.RecordBatchReader.from_batches(reader.schema, _closing(reader, connection, table))
 
     def bind(
         self,
@@ -212,17 +214,18 @@ class Lake:
         current: bool | None,
     ) -> str:
         read, metadata = self._reading(table, snapshot, columns, current)
-        self._require(read, grant_id)
+        if read.keys:
+            self._require(read.keys, grant_id)
         return attach(con, name, read, metadata, root=self.root, keystore=self._keystore, grant_id=grant_id)
 
-    def _require(self, read: Reading, grant_id: str | None) -> None:
-        """Refused unless the grant holds now and names every key of the reading."""
-        if not read.keys:
-            return
+    def _require(self, keys: frozenset[str], grant_id: str | None) -> None:
+        """Refused unless the grant holds now and names every one of `keys`; without a grant, when there are keys."""
         if grant_id is None:
-            raise Refused("encrypted columns are read under a grant only", where="lake")
+            if keys:
+                raise Refused("encrypted columns are read under a grant only", where="lake")
+            return
         with self.database.read() as connection:
-            grants.require(connection, grant_id, sorted(read.keys), at=self.database.clock())
+            grants.require(connection, grant_id, sorted(keys), at=self.database.clock())
 
     def _reading(
         self, table: str, snapshot: int | None, columns: Sequence[str], current: bool | None
@@ -252,17 +255,6 @@ class Lake:
             raise NotReady("no such table yet", where=table)
         return read_metadata(location)
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        """A connection that never spills: what it reads may be sensitive."""
-        return duckdb.connect(
-            config={
-                "threads": self._settings.threads,
-                "memory_limit": f"{self._settings.memory_limit_mb}MB",
-                "temp_directory": "",
-                "preserve_insertion_order": False,
-            }
-        )
-
 
 def _matches(spec: TableSpec, schema: LakeSchema) -> bool:
     """Whether the table has exactly the spec's columns; our own of former times (`_current`) may be there besides."""
@@ -275,24 +267,6 @@ def _schema_at(metadata: Metadata, table: str, snapshot: int) -> LakeSchema:
     if snapshot not in metadata.schema_of:
         raise Damaged(f"snapshot {snapshot} is not in the table", where=table)
     return metadata.schemas[metadata.schema_of[snapshot]]
-
-
-def _closing(
-    reader: pa.RecordBatchReader, connection: duckdb.DuckDBPyConnection, table: str
-) -> Iterator[pa.RecordBatch]:
-    try:
-        yield from reader
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        raise _reading_error(error, table) from None
-    finally:
-        connection.close()
-
-
-def _reading_error(error: Exception, table: str) -> GovernanceError:
-    """What went wrong while reading, without the engine's text: that may hold a value."""
-    if Refused.__name__ in str(error):
-        return Refused("the keystore refused a key while the table was read", where=table)
-    return StorageError(f"the table cannot be read: {type(error).__name__}", where=table)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """One suite over both readers: DuckDB by field id (clear columns) and the decrypting dataset (encrypted ones)."""
 
+import time
 from dataclasses import replace
 
 import duckdb
@@ -11,6 +12,7 @@ from governance.keys import grants
 from governance.keys.names import KeyName
 from governance.lake.lake import TableChange
 from governance.lake.specs import ColumnSpec, TableSpec, stored_spec
+from governance.lake.stream import GRANT_SECONDS
 from tests.lake.conftest import ACTOR, Home, invoice_rows, invoices
 
 TABLE = "tax.notes"
@@ -188,6 +190,19 @@ def test_a_revoked_grant_opens_nothing(home: Home) -> None:
         grants.revoke(tx, grant.id, actor=ACTOR, database=home.database)
     with pytest.raises(Refused):
         home.lake.scan(spec.name, snapshot, ["name"], grant_id=grant.id)
+
+
+def test_a_running_scan_ends_with_its_grant(home: Home) -> None:
+    spec = stored_spec(invoices())
+    snapshot = home.append(spec, invoice_rows(0, 250_000))
+    grant = home.grant(spec.name, snapshot, ["name"])
+    scan = home.lake.scan(spec.name, snapshot, ["name"], grant_id=grant.id)
+    assert scan.read_next_batch().num_rows > 0
+    with home.database.unit_of_work() as tx:
+        grants.revoke(tx, grant.id, actor=ACTOR, database=home.database)
+    time.sleep(GRANT_SECONDS)
+    with pytest.raises(Refused, match="does not hold"):
+        scan.read_next_batch()
 
 
 def test_a_writer_for_a_former_schema_is_refused(home: Home) -> None:
