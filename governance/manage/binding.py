@@ -12,8 +12,8 @@ from governance.errors import Fault
 from governance.manage.suite import Entry
 
 
-def bind_faults(dataset: Dataset, rules: Sequence[Rule], file: str, entry: Entry) -> list[Fault]:
-    """A fault for each rule of one expectation whose SQL does not fit the dataset's columns."""
+def bind_faults(dataset: Dataset, compiled: Sequence[tuple[Entry, Sequence[Rule]]], file: str) -> list[Fault]:
+    """A fault for each expectation with a rule whose SQL does not fit the dataset's columns."""
     import duckdb
 
     faults = []
@@ -21,17 +21,15 @@ def bind_faults(dataset: Dataset, rules: Sequence[Rule], file: str, entry: Entry
         columns = [f"{_quoted(f.name)} {f.type.duckdb()}" for f in dataset.fields]
         columns += [f"{_quoted(f.name + '__bad')} BOOLEAN" for f in dataset.fields if f.type.kind != "string"]
         connection.execute(f"CREATE TABLE t ({', '.join(columns)})")
-        for rule in rules:
-            for sql in _expressions(rule):
-                try:
+        for entry, rules in compiled:
+            try:
+                for sql in (text for rule in rules for text in _expressions(rule)):
                     connection.execute(f"SELECT {sql} FROM t")  # noqa: S608
-                except duckdb.Error as error:
-                    found = str(error).splitlines()[0]
-                    path = f"expectations.{entry.n}: {entry.type}"
-                    faults.append(
-                        Fault(file, entry.line, path, found, "an expression on the contract's types", "correct it")
-                    )
-                    break
+            except duckdb.Error as error:
+                path, found = f"expectations.{entry.n}: {entry.type}", str(error).splitlines()[0]
+                faults.append(
+                    Fault(file, entry.line, path, found, "an expression on the contract's types", "correct it")
+                )
     return faults
 
 

@@ -42,6 +42,7 @@ def compile_rules(dataset: Dataset, suite: Suite | None, code_sets: Mapping[str,
     if suite is not None:
         entries, form_faults = read_suite(suite)
         found += form_faults
+        tried: list[tuple[Entry, tuple[Rule, ...]]] = []
         for entry in entries:
             try:
                 compiled, expectation = _of_suite(entry, dataset)
@@ -49,9 +50,10 @@ def compile_rules(dataset: Dataset, suite: Suite | None, code_sets: Mapping[str,
                 path = f"expectations.{entry.n}: {entry.type}"
                 found.append(Fault(suite.file, entry.line, path, unfit.found, unfit.allowed, unfit.do))
                 continue
-            found += bind_faults(dataset, compiled.rules, suite.file, entry)
+            tried.append((entry, compiled.rules))
             rules += compiled.rules
             expectations.append(expectation)
+        found += bind_faults(dataset, tried, suite.file)
     if found:
         raise DeclarationError(tuple(found))
     return RowRules(dataset.name, tuple(rules), tuple(expectations), _hash(dataset.name, rules, expectations))

@@ -82,7 +82,8 @@ def divides(field: Field) -> bool:
 
 
 def _resident_number(field: Field) -> Node:
-    return exp.Not(this=exp.paren(_valid_resident(_string(field))))
+    value = _string(field)
+    return all_of([not_null(value), exp.Not(this=exp.paren(_valid_resident(value)))])
 
 
 def _credit_code(field: Field) -> Node:
