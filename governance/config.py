@@ -5,6 +5,7 @@ A home is a folder with a `gov.toml`. Everything in it is optional:
     [paths]      catalog = "catalog"   expectations = "expectations"   var = "var"   keyring = "var/keys"
     [database]   url = "sqlite:///var/state.sqlite"
     [engine]     threads = 2   memory_limit_mb = 2048
+    [airflow]    scheduled = true                    # false: department DAGs run only when somebody starts them
     [keys]       socket = "/run/gov/keys.sock"       # a key service instead of the embedded keyring; also $GOV_KEY_SOCKET
     [sources.<system>]   location = "a folder, file, database URL or http(s) address"    # overrides the contract's server
 """
@@ -26,6 +27,7 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
     "engine": frozenset({"threads", "memory_limit_mb"}),
     "lineage": frozenset({"namespace"}),
     "keys": frozenset({"socket"}),
+    "airflow": frozenset({"scheduled"}),
 }
 
 
@@ -43,6 +45,7 @@ class Settings:
     memory_limit_mb: int = 2048
     lineage_namespace: str = "gov"
     key_socket: Path | None = None
+    scheduled: bool = True
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -101,6 +104,7 @@ def load_settings(home: Path | None = None) -> Settings:
         memory_limit_mb=int(engine.get("memory_limit_mb", 2048)),
         lineage_namespace=raw.get("lineage", {}).get("namespace", "gov"),
         key_socket=Path(socket) if (socket := _key_socket(raw)) else None,
+        scheduled=bool(raw.get("airflow", {}).get("scheduled", True)),
         sources={name: _location(root, table["location"]) for name, table in raw.get("sources", {}).items()},
     )
 

@@ -51,19 +51,19 @@ version: 1
 """
 
 _DAGS: Mapping[str, str] = {
-    "departments.py": '''"""One DAG a department: collect, store and manage, mapped over its systems."""
+    "departments.py": '''"""One DAG a department: collect, store and manage, mapped over its systems. (Airflow looks into files that name it and a dag.)"""
 
 from governance.orchestrate.departments import department_dags
 
 globals().update(department_dags())
 ''',
-    "curated.py": '''"""One DAG a curated table, triggered by the assets that its model reads."""
+    "curated.py": '''"""One DAG a curated table, triggered by the assets that its model reads. (Airflow looks into files that name it and a dag.)"""
 
 from governance.orchestrate.curated import curated_dags
 
 globals().update(curated_dags())
 ''',
-    "publish.py": '''"""The release of the curated tables: proposed, approved by a steward, published."""
+    "publish.py": '''"""The release of the curated tables: proposed, approved by a steward, published. (Airflow looks into files that name it and a dag.)"""
 
 from governance.orchestrate.publish import publish_dag
 

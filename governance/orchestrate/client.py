@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import httpx
 
 from governance.errors import GovernanceError
+
+RETRY_SECONDS = (1.0, 2.0, 4.0, 0.0)
 
 
 class Airflow:
@@ -45,14 +48,15 @@ class Airflow:
         return [f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in answer["import_errors"]]
 
     def trigger(self, dag_id: str, run_id: str, start: datetime, end: datetime) -> None:
-        """Start a run for a data interval."""
+        """Start a run for a data interval, unless it is there already."""
         body = {
             "dag_run_id": run_id,
             "logical_date": start.isoformat(),
             "data_interval_start": start.isoformat(),
             "data_interval_end": end.isoformat(),
         }
-        self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+        if run_id not in {run["dag_run_id"] for run in self.runs(dag_id)}:
+            self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params={"limit": 100})
@@ -82,10 +86,15 @@ class Airflow:
         return answer["value"]
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        try:
-            answer = self._http.request(method, path, **arguments)
-        except httpx.HTTPError as error:
-            raise GovernanceError(f"Airflow does not answer: {type(error).__name__}", where=path) from None
+        """The answer's JSON; a server error is asked again a few times (Airflow's SQLite answers so when it is busy)."""
+        for wait_seconds in RETRY_SECONDS:
+            try:
+                answer = self._http.request(method, path, **arguments)
+            except httpx.HTTPError as error:
+                raise GovernanceError(f"Airflow does not answer: {type(error).__name__}", where=path) from None
+            if answer.status_code < 500:
+                break
+            time.sleep(wait_seconds)
         if answer.status_code >= 400:
             raise GovernanceError(f"Airflow answered {answer.status_code}: {answer.text[:300]}", where=path)
         return answer.json()

@@ -87,6 +87,8 @@ def make_home(folder: Path) -> Settings:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
+    with (folder / "gov.toml").open("a", encoding="utf-8") as settings:
+        settings.write("\n[airflow]\nscheduled = false  # the demo starts the months itself\n")
     return load_settings(folder)
 
 

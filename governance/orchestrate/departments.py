@@ -33,7 +33,7 @@ def department_dag(entry: dict[str, Any]) -> DAG:
     home = str(index.settings().home)
     with DAG(
         dag_id=department,
-        schedule=entry.get("schedule"),
+        schedule=entry.get("schedule") if index.settings().scheduled else None,
         start_date=datetime(2020, 1, 1),
         catchup=False,
         max_active_runs=1,

@@ -16,6 +16,9 @@ from governance.config import Settings
 USERS: Mapping[str, str] = {"admin": "admin", "steward": "op", "engineer": "user", "auditor": "viewer"}
 """user -> role of Airflow's simple auth manager; production uses FAB or Keycloak (docker/)."""
 
+CONNECT_ARGS: dict[str, object] = {"timeout": 30}
+"""SQLite has one writer at a time: wait for it instead of answering with an error."""
+
 _PRELOAD = '''"""Read by every Airflow process; only the scheduler imports the engines, once, for its forked tasks to inherit."""
 
 from governance.orchestrate.preload import preload
@@ -47,8 +50,10 @@ def airflow_environment(settings: Settings, *, port: int, parallelism: int = 4) 
         "AIRFLOW__CORE__FERNET_KEY": kept["fernet"],
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{u}:{r}" for u, r in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port + 1}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": f"{__name__}.CONNECT_ARGS",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": f"{__name__}.CONNECT_ARGS",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
@@ -58,8 +63,8 @@ def airflow_environment(settings: Settings, *, port: int, parallelism: int = 4) 
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(port + 1),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 2),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(port + 2),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 3),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     inherited = {

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,14 @@ from governance.errors import GovernanceError
 from governance.orchestrate.client import Airflow
 from governance.orchestrate.environment import airflow_environment, airflow_home, password
 
-PROCESSES = ("api-server", "scheduler", "dag-processor")
+PROCESSES: Mapping[str, tuple[str, ...]] = {
+    "api-server": ("api-server", "--apps", "core"),
+    "execution-server": ("api-server", "--apps", "execution"),
+    "scheduler": ("scheduler",),
+    "dag-processor": ("dag-processor",),
+}
+"""Name -> command. Two servers: on SQLite one process that serves both people and tasks can wait for itself (the audit log of a request
+blocks the event loop on a lock that a task's request holds, which needs the loop)."""
 READY_SECONDS = 180
 
 
@@ -45,7 +52,7 @@ def airflow(settings: Settings, *, port: int | None = None, parallelism: int = 4
     started: list[subprocess.Popen[bytes]] = []
     try:
         for name in PROCESSES:
-            started.append(_start(name, environment, logs))
+            started.append(_start(name, environment, logs, port))
         client = Airflow(f"http://127.0.0.1:{port}")
         _wait_until_ready(client, started, logs)
         yield Served(client.url, logs)
@@ -54,12 +61,12 @@ def airflow(settings: Settings, *, port: int | None = None, parallelism: int = 4
 
 
 def free_port() -> int:
-    """A port that is free together with the two that follow it (log servers)."""
+    """A port that is free together with the three that follow it (execution API, log servers)."""
     for _ in range(50):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        if port < 65000 and all(_is_free(port + n) for n in range(3)):
+        if port < 65000 and all(_is_free(port + n) for n in range(4)):
             return port
     raise GovernanceError("no free port", do="stop another server")
 
@@ -92,9 +99,12 @@ def _migrate(environment: dict[str, str], logs: Path) -> None:
         )
 
 
-def _start(name: str, environment: dict[str, str], logs: Path) -> subprocess.Popen[bytes]:
+def _start(name: str, environment: dict[str, str], logs: Path, port: int) -> subprocess.Popen[bytes]:
+    command = _command(*PROCESSES[name])
+    if "api-server" in command:
+        command += ["--port", str(port + (name == "execution-server"))]
     with (logs / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(_command(name), env=environment, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
 def _command(*arguments: str) -> list[str]:
