@@ -1,8 +1,10 @@
-"""`gov keys serve`: key custody as a process of its own on a Unix socket. It holds the keyring; nobody else needs to read it.
+"""`gov keys serve`: key custody as a process of its own on a Unix socket. It holds the keyring; nobody else needs to
+read it.
 
-A request is one frame: 4 bytes length of a JSON header, the header, then `payload` bytes; the answer has the same form. The caller is known
-by the uid of its end of the socket: system user `gov-<role>` may use grants of subject `service:<role>@...` alone (`use` those of
-consumers), the service's own user any. A refusal is an answer, with our error's class and text; it never holds a key.
+A request is one frame: 4 bytes length of a JSON header, the header, then `payload` bytes; the answer has the same form.
+The caller is known by the uid of its end of the socket: system user `gov-<role>` may use grants of subject
+`service:<role>@...` alone (`use` those of consumers), the service's own user any. A refusal is an answer, with our
+error's class and text; it never holds a key.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ def _named(context: Context, names: Sequence[str]) -> list[Dataset]:
     return [chosen[name] for name in order.static_order()]
 
 
-def _waiting(context: Context, dataset: Dataset, stage: str) -> tuple[str, ...]:
+def _waiting(context: Context, dataset: Dataset, stage: batches.Stage) -> tuple[str, ...]:
     with context.database.read() as connection:
         return tuple(batches.ready(connection, stage, [dataset.name]))
 
