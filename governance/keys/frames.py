@@ -141,8 +141,10 @@ class FrameReader(io.RawIOBase):
         return b"".join(parts)
 
     def close(self) -> None:
+        """Also called by the garbage collector on a reader that could not be opened."""
         self._held = (-1, b"")
-        self._file.close()
+        if hasattr(self, "_file"):
+            self._file.close()
         super().close()
 
     def _from_here(self) -> memoryview:
