@@ -33,7 +33,7 @@ lint: .venv/.installed  ## ruff, mypy, layers
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && $(RUN)lint-imports
 
 test: .venv/.installed lint  ## everything CI runs
-	@$(RUN)python -m pytest -n 2 --dist loadgroup
+	@$(RUN)python -m pytest -n 2 --dist loadfile
 
 bench: .venv/.installed  ## all measures, or one: make bench NAME=governed_run
 	@$(RUN)python -m benchmarks $(NAME)
