@@ -54,7 +54,7 @@ def judge_expectations(expectations: Sequence[Expectation], lookup: Lookup) -> t
     values: dict[Any, Any] = {}
     errors: dict[str, str] = {}
     for expectation, configuration in zip(expectations, configurations, strict=True):
-        error = _look_up(gx, expectation, configuration, lookup, values)
+        error = _look_up(expectation, configuration, lookup, values)
         if error:
             errors[expectation.id] = error
     judged = [(e, c) for e, c in zip(expectations, configurations, strict=True) if e.id not in errors]
@@ -111,7 +111,7 @@ def _config_of(expectation: Expectation) -> dict[str, Any]:
     return {**config, "kwargs": {**kwargs, "batch_id": expectation.id}}
 
 
-def _look_up(gx: _Gx, expectation: Expectation, configuration: Any, lookup: Lookup, values: dict[Any, Any]) -> str:
+def _look_up(expectation: Expectation, configuration: Any, lookup: Lookup, values: dict[Any, Any]) -> str:
     """Put every metric that the expectation asks for into `values`; the error text when one is not to be had."""
     from governance.manage import lookup_engine
 

@@ -8,12 +8,12 @@ go                  neither; rows of severity quarantine are set aside whether o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from governance.catalog.rules import Expectation, RowRules
 from governance.catalog.types import Dataset
-from governance.manage.engine import Judgement, MetricError, judge_expectations, suite_result
+from governance.manage.engine import MetricError, judge_expectations, suite_result
 from governance.state.values import Outcome, RuleMetric
 
 MAX_QUARANTINE = "max_quarantine"
@@ -77,11 +77,6 @@ def verdict(
 def severity(expectation: Expectation) -> str:
     """warn, quarantine or stop, as compiled into the expectation's meta."""
     return str(json.loads(expectation.config)["meta"]["gov"]["severity"])
-
-
-def failures(judgements: Sequence[Judgement]) -> tuple[str, ...]:
-    """Ids of the expectations that did not hold or could not be judged."""
-    return tuple(j.expectation.id for j in judgements if not j.success)
 
 
 def _metric(dataset: Dataset, metrics: Mapping[str, RuleMetric], expectation: Expectation, name: str) -> Any:
