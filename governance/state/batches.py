@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from governance.errors import Conflict
 from governance.state.database import Database, utc_now
@@ -168,16 +169,25 @@ def next_revision(connection: Connection, dataset: str, window: Window) -> int:
 def acquire_lease(database: Database, name: str, holder: str, seconds: float) -> None:
     """`holder` alone works on `name` (a dataset) until it releases it or `seconds` have passed; renews its own lease.
 
-    Raises Conflict while another holds it.
+    Raises Conflict while another holds it. Taken by one conditional UPDATE (or by the INSERT of the primary key), so
+    that of several processes that find a lease free or expired at once exactly one gets it.
     """
-    with database.unit_of_work() as tx:
-        now = database.clock()
-        held = tx.execute(select(lease).where(lease.c.name == name).with_for_update()).one_or_none()
-        if held is not None and held.holder != holder and held.expires_at > now:
-            until = held.expires_at.isoformat(timespec="seconds")
-            raise Conflict("another run is working on it", where=name, do=f"try again; its lease ends at {until}")
-        tx.execute(delete(lease).where(lease.c.name == name))
-        tx.execute(insert(lease).values(name=name, holder=holder, expires_at=now + timedelta(seconds=seconds)))
+    try:
+        with database.unit_of_work() as tx:
+            now = database.clock()
+            until = now + timedelta(seconds=seconds)
+            free = or_(lease.c.holder == holder, lease.c.expires_at <= now)
+            taken = tx.execute(update(lease).where(lease.c.name == name, free).values(holder=holder, expires_at=until))
+            if taken.rowcount:
+                return
+            ends = tx.execute(select(lease.c.expires_at).where(lease.c.name == name)).scalar_one_or_none()
+            if ends is None:
+                tx.execute(insert(lease).values(name=name, holder=holder, expires_at=until))
+                return
+    except IntegrityError:
+        raise Conflict("another run has just begun to work on it", where=name, do="try again") from None
+    do = f"try again; its lease ends at {ends.isoformat(timespec='seconds')}"
+    raise Conflict("another run is working on it", where=name, do=do)
 
 
 def release_lease(database: Database, name: str, holder: str) -> None:
