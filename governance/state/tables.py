@@ -264,6 +264,48 @@ ledger_entry = Table(
     UniqueConstraint("writer", "counter"),
 )
 
+# Hashes of the ledger's Merkle tree, 256 a tile: `level` 0 holds leaf hashes, level n the roots of full tiles of level n - 1.
+ledger_tile = Table(
+    "ledger_tile",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", _BIG, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
+# Signed heads of the ledger: `body` is the signed text (`ledger.note`), `signature` and keys are hex.
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("size", _BIG, primary_key=True, autoincrement=False),
+    Column("origin", String(255), nullable=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("signature", String(128), nullable=False),
+    Column("public_key", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+countersignature = Table(
+    "countersignature",
+    metadata,
+    Column("size", _BIG, ForeignKey("checkpoint.size"), primary_key=True),
+    Column("public_key", String(64), primary_key=True),
+    Column("witness", String(255), nullable=False),
+    Column("signature", String(160), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+# How far each place outside has been told of checkpoints.
+checkpoint_sent = Table(
+    "checkpoint_sent",
+    metadata,
+    Column("target", String(255), primary_key=True),
+    Column("size", _BIG, ForeignKey("checkpoint.size"), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
 outbox = Table(
     "outbox",
     metadata,
