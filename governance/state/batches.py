@@ -111,7 +111,8 @@ def ready(connection: Connection, stage: Stage, datasets: Iterable[str]) -> tupl
     for dataset in datasets:
         rows = batches(connection, dataset, ("landed", "stored", "judged", "failed"))
         if stage == "manage":
-            found += [row.id for row in rows if row.stored is not None and row.status in ("stored", "failed")]
+            retry = {row.id for row in _failed(rows)}
+            found += [row.id for row in rows if row.stored and (row.status == "stored" or row.id in retry)]
         elif not any(row.status == "stored" for row in rows):
             found += _waiting_for_store(rows)
     return tuple(found)
@@ -197,13 +198,14 @@ def release_lease(database: Database, name: str, holder: str) -> None:
 
 
 def _waiting_for_store(rows: Sequence[BatchRow]) -> list[str]:
-    last_live = max((row.order for row in rows if row.status == "judged"), default=None)
-    retry = [
-        row.id
-        for row in rows
-        if row.status == "failed" and row.stored is None and (last_live is None or row.order > last_live)
-    ]
+    retry = [row.id for row in _failed(rows) if row.stored is None]
     return retry + [row.id for row in rows if row.status == "landed"][:1]
+
+
+def _failed(rows: Sequence[BatchRow]) -> list[BatchRow]:
+    """Failed batches after the last live one."""
+    last_live = max((row.order for row in rows if row.status == "judged"), default=None)
+    return [row for row in rows if row.status == "failed" and (last_live is None or row.order > last_live)]
 
 
 def _revisions(connection: Connection, dataset: str, window: Window) -> tuple[BatchRow, ...]:
