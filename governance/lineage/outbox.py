@@ -6,8 +6,10 @@ event by its run id, job and time, which are the same every time.
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -48,13 +50,16 @@ class FileTransport:
                 target.flush()
                 os.fsync(target.fileno())
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else "input/output error"
-            raise StorageError(f"lineage events cannot be written: {reason}", where=FILE) from None
+            raise _unwritten(error) from None
 
 
 def mirror(database: Database, folder: Path) -> int:
-    """Append all events that are not delivered yet to `folder`'s JSON-lines file; how many there were."""
-    return deliver(database, FileTransport(folder))
+    """Append all events that are not delivered yet to `folder`'s JSON-lines file; how many there were.
+
+    One process at a time: of two that mirror at once, the second finds what the first has left.
+    """
+    with _alone(folder):
+        return deliver(database, FileTransport(folder))
 
 
 def deliver(database: Database, transport: Transport) -> int:
@@ -75,3 +80,23 @@ def deliver(database: Database, transport: Transport) -> int:
             marked = update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
             tx.execute(marked.values(delivered_at=database.clock()))
         sent += len(rows)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock file; the operating system gives it back when the process ends in any way."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / f".{FILE}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unwritten(error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _unwritten(error: OSError) -> StorageError:
+    reason = os.strerror(error.errno) if error.errno else "input/output error"
+    return StorageError(f"lineage events cannot be written: {reason}", where=FILE)
