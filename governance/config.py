@@ -68,6 +68,11 @@ class Settings:
         return self.var / "reports"
 
     @property
+    def lineage(self) -> Path:
+        """OpenLineage events of everything that was committed, as JSON lines."""
+        return self.var / "lineage"
+
+    @property
     def scratch(self) -> Path:
         """Temporary files of running tasks. Nothing sensitive is written here in the clear."""
         return self.var / "scratch"

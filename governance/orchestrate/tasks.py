@@ -27,6 +27,7 @@ log = logging.getLogger("governance")
 def ingest(stage: str, home: str, department: str, system: str, run: str, interval: Mapping[str, Any]) -> list[str]:
     """One ingest stage over the datasets of a system; returns the ids of the batches it took a step further."""
     from governance.pipeline import ingest as pipeline
+    from governance.pipeline.events import mirror_lineage
 
     context = open_home(home)
     names = [d.name for d in context.catalogue.datasets.values() if (d.department, d.system) == (department, system)]
@@ -40,14 +41,19 @@ def ingest(stage: str, home: str, department: str, system: str, run: str, interv
             steps = pipeline.manage_datasets(context, names, run, report=log_step)
         case _:
             raise ValueError(stage)
+    mirror_lineage(context)
     return settle(steps)
 
 
 def build(home: str, model: str, run: str) -> list[str]:
     """Build one curated table and run its checks; returns its snapshot id as text."""
     from governance.pipeline import curate
+    from governance.pipeline.events import mirror_lineage
 
-    return settle(curate.build_models(open_home(home), run, only=[model], report=log_step))
+    context = open_home(home)
+    steps = curate.build_models(context, run, only=[model], report=log_step)
+    mirror_lineage(context)
+    return settle(steps)
 
 
 def settle(steps: Iterable[Step]) -> list[str]:

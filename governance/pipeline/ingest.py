@@ -7,7 +7,7 @@ any instruction and called again with the same arguments.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from graphlib import TopologicalSorter
 
@@ -21,10 +21,11 @@ from governance.manage import compile_rules, judge
 from governance.pipeline.context import Context
 from governance.pipeline.steps import Done, Report, Step, StepOutcome, attempt, silent
 from governance.state import batches, tables
-from governance.state.values import Actor, Judged, Outcome, Window
+from governance.state.values import Actor, Judged, Outcome, Stored, Window
 from governance.store import store
 
 LEASE_SECONDS = 3600
+_TRIES = 3
 _OUTCOMES: dict[Outcome, StepOutcome] = {"go": "done", "go_with_warnings": "warned", "stop": "stopped"}
 
 
@@ -76,16 +77,22 @@ def store_datasets(context: Context, names: Sequence[str], run: str, *, report: 
     return tuple(steps)
 
 
-def manage_datasets(context: Context, names: Sequence[str], run: str, *, report: Report = silent) -> tuple[Step, ...]:
-    """Judge every stored batch of these datasets; then store and judge those that waited for a target that is now there.
+def manage_datasets(
+    context: Context, names: Sequence[str], run: str, *, failed: Collection[str] = (), report: Report = silent
+) -> tuple[Step, ...]:
+    """Judge every stored batch of these datasets; then store and judge those that waited for their turn or for a target.
 
-    What still waits at the end is among the steps.
+    Datasets in `failed` (store has just told of them), and those that fail here, are not stored again by this call. What still waits at the
+    end is among the steps.
     """
     steps = list(_manage_stored(context, names, run, report))
+    bad = {*failed, *(s.subject for s in steps if s.outcome == "failed")}
     while True:
-        stored = store_datasets(context, names, run, report=report)
-        judged = _manage_stored(context, names, run, report) if any(s.outcome != "waiting" for s in stored) else ()
-        steps += [*(s for s in stored if s.outcome != "waiting"), *judged]
+        stored = store_datasets(context, [name for name in names if name not in bad], run, report=report)
+        tried = [s for s in stored if s.outcome != "waiting"]
+        judged = _manage_stored(context, [s.subject for s in tried if s.outcome != "failed"], run, report)
+        steps += [*tried, *judged]
+        bad |= {s.subject for s in (*tried, *judged) if s.outcome in ("failed", "stopped")}
         if not any(s.outcome in ("done", "warned") for s in judged):
             return (*steps, *(s for s in stored if s.outcome == "waiting"))
 
@@ -108,25 +115,29 @@ def let_in(context: Context, department: str, run: str) -> dict[str, int]:
 
 
 def _store_one(context: Context, dataset: Dataset, batch: str, actor: Actor) -> Done:
+    """Store under the dataset's lease, which stays with the batch until its verdict."""
     _require_targets_settled(context, dataset, batch)
     batches.acquire_lease(context.database, dataset.name, _holder(batch), LEASE_SECONDS)
     try:
-        stored = store(
-            batch,
-            dataset,
-            rules_of(context, dataset),
-            context.catalogue.code_sets,
-            settings=context.settings,
-            lake=context.lake,
-            database=context.database,
-            keystore=context.keystore,
-            actor=actor,
-        )
+        return Done(batch, rows=_stored(context, dataset, batch, actor).parsed)
     except BaseException as error:
         batches.release_lease(context.database, dataset.name, _holder(batch))
         _mark_failed(context, batch, error)
         raise
-    return Done(batch, rows=stored.parsed)
+
+
+def _stored(context: Context, dataset: Dataset, batch: str, actor: Actor) -> Stored:
+    return store(
+        batch,
+        dataset,
+        rules_of(context, dataset),
+        context.catalogue.code_sets,
+        settings=context.settings,
+        lake=context.lake,
+        database=context.database,
+        keystore=context.keystore,
+        actor=actor,
+    )
 
 
 def _mark_failed(context: Context, batch: str, error: BaseException) -> None:
@@ -167,10 +178,23 @@ def _manage_stored(context: Context, names: Sequence[str], run: str, report: Rep
 
 
 def _manage_one(context: Context, dataset: Dataset, batch: str, actor: Actor, storing: Actor) -> Done:
+    """Judge under the dataset's lease; store again when what the batch stands on has moved. The lease ends with it, however it ends."""
+    batches.acquire_lease(context.database, dataset.name, _holder(batch), LEASE_SECONDS)
+    try:
+        judged = _judged(context, dataset, batch, actor, storing)
+    except BaseException as error:
+        _mark_failed(context, batch, error)
+        raise
+    finally:
+        batches.release_lease(context.database, dataset.name, _holder(batch))
+    return Done(batch, _OUTCOMES[judged.outcome], judged.counts.passed, _said(judged))
+
+
+def _judged(context: Context, dataset: Dataset, batch: str, actor: Actor, storing: Actor) -> Judged:
     rules = rules_of(context, dataset)
-    for _ in range(3):
+    for _ in range(_TRIES):
         try:
-            judged = judge(
+            return judge(
                 batch,
                 dataset,
                 rules,
@@ -179,16 +203,9 @@ def _manage_one(context: Context, dataset: Dataset, batch: str, actor: Actor, st
                 actor=actor,
                 namespace=context.settings.lineage_namespace,
             )
-            break
         except Conflict:
-            _store_one(context, dataset, batch, storing)
-        except Exception as error:
-            _mark_failed(context, batch, error)
-            raise
-    else:
-        raise Conflict("another batch of the dataset came first three times", where=batch, do="run the task again")
-    batches.release_lease(context.database, dataset.name, _holder(batch))
-    return Done(batch, _OUTCOMES[judged.outcome], judged.counts.passed, _said(judged))
+            _stored(context, dataset, batch, storing)
+    raise Conflict(f"another batch came first {_TRIES} times", where=batch, do="run the task again")
 
 
 def _said(judged: Judged) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from governance.pipeline import curate, ingest
 from governance.pipeline.context import Context
+from governance.pipeline.events import mirror_lineage
 from governance.pipeline.steps import Report, Step, silent
 from governance.state.values import Window
 
@@ -50,15 +51,17 @@ def run_all(
 ) -> RunResult:
     """Collect, store and manage `datasets` (default: all that have a source) for `window`, then build every curated table.
 
-    A dataset or model that fails stops none of its neighbours.
+    A dataset or model that fails stops none of its neighbours. The lineage events of what was done are mirrored at the end.
     """
     run = run or new_run()
     names = list(datasets) if datasets is not None else collectable(context)
     steps = list(ingest.collect_datasets(context, names, window, run, again=again, report=report))
-    steps += ingest.store_datasets(context, names, run, report=report)
-    steps += ingest.manage_datasets(context, names, run, report=report)
+    stored = ingest.store_datasets(context, names, run, report=report)
+    failed = {step.subject for step in stored if step.outcome == "failed"}
+    steps += [*stored, *ingest.manage_datasets(context, names, run, failed=failed, report=report)]
     if models:
         steps += curate.build_models(context, run, report=report)
+    mirror_lineage(context)
     return RunResult(run, tuple(steps))
 
 

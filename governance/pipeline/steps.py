@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from traceback import format_tb
 from typing import Literal
 
 from governance.errors import GovernanceError, NotReady, Refused
@@ -59,8 +60,8 @@ def attempt(
 ) -> Step:
     """Run one piece of work; an error becomes a step (and a ledger entry), so that the neighbours go on.
 
-    Errors that are not ours are programming errors or the operating system's: they become `failed` with the class name alone, since
-    an engine's message may quote a value.
+    Errors that are not ours are programming errors or the operating system's: they become `failed` with class and place alone, since an
+    engine's message may quote a value; the log has the lines of code that led there, never the text either.
     """
     started = time.monotonic()
     try:
@@ -72,7 +73,7 @@ def attempt(
         outcome: StepOutcome = "stopped" if isinstance(error, Refused) else "failed"
         step = Step(stage, subject, "", outcome, time.monotonic() - started, str(error), retry=error.retry)
     except Exception as error:
-        log.debug("unexpected error", exc_info=True)
+        log.debug("%s %s: %s\n%s", stage, subject, type(error).__name__, "".join(format_tb(error.__traceback__)))
         step = Step(stage, subject, "", "failed", time.monotonic() - started, _origin(error), retry=True)
     if step.outcome in ("failed", "stopped") and not step.batch:
         _record_failure(step, actor, database)
