@@ -8,9 +8,11 @@ independent script gives the same answer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 Hash = bytes
+Span = Callable[[int, int], Hash]
+"""The tree head of leaves `low` (inclusive) to `high` (exclusive)."""
 
 
 def node_hash(left: Hash, right: Hash) -> Hash:
@@ -27,18 +29,40 @@ def root(leaves: Sequence[Hash]) -> Hash:
     >>> root([leaf]) == leaf, root([leaf, leaf]) == node_hash(leaf, leaf)
     (True, True)
     """
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    stack: list[tuple[int, Hash]] = []
+    frontier = Frontier()
     for leaf in leaves:
-        size, digest = 1, leaf
-        while stack and stack[-1][0] == size:
-            digest = node_hash(stack.pop()[1], digest)
-            size *= 2
-        stack.append((size, digest))
-    digest = stack.pop()[1]
-    while stack:
-        digest = node_hash(stack.pop()[1], digest)
+        frontier.append(leaf)
+    return frontier.root()
+
+
+class Frontier:
+    """A tree that only grows, kept as the roots of its complete subtrees: at most one a bit of its size."""
+
+    __slots__ = ("_peaks", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[Hash] = []
+
+    def append(self, leaf: Hash) -> None:
+        size, peaks = self.size, self._peaks
+        while size & 1:
+            leaf = hashlib.sha256(b"\x01" + peaks.pop() + leaf).digest()
+            size >>= 1
+        peaks.append(leaf)
+        self.size += 1
+
+    def root(self) -> Hash:
+        return fold(self._peaks)
+
+
+def fold(peaks: Sequence[Hash]) -> Hash:
+    """The tree head of complete subtrees, the largest first."""
+    if not peaks:
+        return hashlib.sha256(b"").digest()
+    digest = peaks[-1]
+    for peak in reversed(peaks[:-1]):
+        digest = node_hash(peak, digest)
     return digest
 
 
@@ -49,16 +73,21 @@ def inclusion_proof(leaves: Sequence[Hash], index: int) -> tuple[Hash, ...]:
     >>> all(verify_inclusion(leaf, i, 7, inclusion_proof(leaves, i), root(leaves)) for i, leaf in enumerate(leaves))
     True
     """
-    if not 0 <= index < len(leaves):
+    return inclusion_path(index, len(leaves), lambda low, high: root(leaves[low:high]))
+
+
+def inclusion_path(index: int, size: int, span: Span) -> tuple[Hash, ...]:
+    """The same over any source of tree heads."""
+    if not 0 <= index < size:
         raise IndexError("no such leaf")
-    low, high, path = 0, len(leaves), []
+    low, high, path = 0, size, []
     while high - low > 1:
-        middle = low + _split(high - low)
+        middle = low + split(high - low)
         if index < middle:
-            path.append(root(leaves[middle:high]))
+            path.append(span(middle, high))
             high = middle
         else:
-            path.append(root(leaves[low:middle]))
+            path.append(span(low, middle))
             low = middle
     return tuple(reversed(path))
 
@@ -89,9 +118,25 @@ def consistency_proof(leaves: Sequence[Hash], old_size: int) -> tuple[Hash, ...]
     >>> all(verify_consistency(n, 7, root(leaves[:n]), root(leaves), consistency_proof(leaves, n)) for n in sizes)
     True
     """
-    if not 0 < old_size <= len(leaves):
+    return consistency_path(old_size, len(leaves), lambda low, high: root(leaves[low:high]))
+
+
+def consistency_path(old_size: int, size: int, span: Span) -> tuple[Hash, ...]:
+    """The same over any source of tree heads."""
+    if not 0 < old_size <= size:
         raise IndexError("no such earlier tree")
-    return () if old_size == len(leaves) else tuple(_subproof(leaves, old_size, whole=True))
+    low, high, path, whole = 0, size, [], True
+    while old_size != high:
+        middle = low + split(high - low)
+        if old_size <= middle:
+            path.append(span(middle, high))
+            high = middle
+        else:
+            path.append(span(low, middle))
+            low, whole = middle, False
+    if not whole:
+        path.append(span(low, high))
+    return tuple(reversed(path))
 
 
 def verify_consistency(old_size: int, new_size: int, old: Hash, new: Hash, proof: Sequence[Hash]) -> bool:
@@ -122,19 +167,10 @@ def verify_consistency(old_size: int, new_size: int, old: Hash, new: Hash, proof
     return sn == 0 and first == old and second == new
 
 
-def _subproof(leaves: Sequence[Hash], old_size: int, *, whole: bool) -> list[Hash]:
-    if old_size == len(leaves):
-        return [] if whole else [root(leaves)]
-    middle = _split(len(leaves))
-    if old_size <= middle:
-        return [*_subproof(leaves[:middle], old_size, whole=whole), root(leaves[middle:])]
-    return [*_subproof(leaves[middle:], old_size - middle, whole=False), root(leaves[:middle])]
-
-
-def _split(size: int) -> int:
+def split(size: int) -> int:
     """The largest power of two smaller than `size` (at least 2).
 
-    >>> [_split(n) for n in (2, 3, 4, 5, 8, 9)]
+    >>> [split(n) for n in (2, 3, 4, 5, 8, 9)]
     [1, 2, 2, 4, 4, 8]
     """
     return 1 << (size - 1).bit_length() - 1
