@@ -35,9 +35,19 @@ def actor_of(stage: str, department: str, run: str) -> Actor:
 
 
 def collect_datasets(
-    context: Context, names: Sequence[str], window: Window, run: str, *, again: bool = False, report: Report = silent
+    context: Context,
+    names: Sequence[str],
+    window: Window,
+    run: str,
+    *,
+    again: bool = False,
+    backfill: bool = False,
+    report: Report = silent,
 ) -> tuple[Step, ...]:
-    """Land one batch of each dataset for `window`; a batch that is already landed is found again, not read again."""
+    """Land one batch of each dataset for `window`; a batch that is already landed is found again, not read again.
+
+    `backfill` says that the window is not the present one: a source without history is not read for it.
+    """
 
     def one(dataset: Dataset, actor: Actor) -> Done:
         landed = collect(
@@ -48,6 +58,7 @@ def collect_datasets(
             keystore=context.keystore,
             actor=actor,
             again=again,
+            backfill=backfill,
         )
         return Done(landed.batch)
 
