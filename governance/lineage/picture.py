@@ -177,7 +177,7 @@ def _legend(y: float) -> str:
 
 def _width(table: str, columns: Iterable[str]) -> float:
     widest = max(
-        [_text_width(table) * 1.08, *(_text_width(c) if c != ROWS else _text_width("(rows)") for c in columns)]
+        [_text_width(table) * 1.16, *(_text_width(c) if c != ROWS else _text_width("(rows)") for c in columns)]
     )
     return widest + 2 * PAD
 

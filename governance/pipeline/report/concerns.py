@@ -1,0 +1,79 @@
+"""What needs somebody, and whom: the first thing that the report shows. Pure, on facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from governance.pipeline.report.facts import Failure, ReportFacts, RunLine, TableFacts
+from governance.pipeline.report.rules import RuleLine
+
+Level = Literal["failed", "stopped", "errored", "waiting", "findings", "held back", "warned"]
+LEVELS: tuple[Level, ...] = ("failed", "stopped", "errored", "waiting", "findings", "held back", "warned")
+_SHOWN_RULES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing to look at. `why` are names of rules with their counts, or an error's message."""
+
+    level: Level
+    table: str
+    steward: str
+    what: str
+    why: str = ""
+
+
+def concerns(facts: ReportFacts) -> tuple[Concern, ...]:
+    """All of them, the worst first."""
+    found = [concern for table in facts.tables for concern in _of(table)]
+    return tuple(sorted(found, key=lambda concern: (LEVELS.index(concern.level), concern.table)))
+
+
+def _of(table: TableFacts) -> Iterator[Concern]:
+    for run in table.open_runs:
+        yield _not_let_in(table, run)
+    if table.failure:
+        yield Concern(
+            "failed", table.name, table.owner, f"{table.failure.stage} failed", _failed_because(table.failure)
+        )
+    latest = table.latest
+    if latest is None:
+        return
+    errored = [rule for rule in latest.rules if rule.state == "errored"]
+    if errored:
+        yield Concern("errored", table.name, table.owner, f"{len(errored)} rules could not be judged", _names(errored))
+    if latest.counts and latest.counts.quarantined:
+        share = 100.0 * latest.counts.quarantined / latest.received
+        what = f"{latest.counts.quarantined:,} of {latest.received:,} rows held back ({share:.1f} %)"
+        held = [rule for rule in latest.broken_rules if rule.state == "held back"]
+        yield Concern("held back", table.name, table.owner, what, _names(held, latest.counts.unparsed))
+    if table.findings:
+        why = ", ".join(f"{name} {count:,}" for name, count in sorted(table.findings.items()))
+        yield Concern("findings", table.name, table.owner, "departments contradict one another", why)
+    if latest.warnings:
+        yield Concern("warned", table.name, table.owner, "let in with warnings", _names(latest.warnings))
+
+
+def _not_let_in(table: TableFacts, run: RunLine) -> Concern:
+    if run.outcome in ("landed", "stored"):
+        return Concern("waiting", table.name, table.owner, f"{run.label}: {run.outcome}, not judged yet")
+    if run.outcome == "failed":
+        return Concern("failed", table.name, table.owner, f"{run.label}: a stage failed", run.error)
+    return Concern("stopped", table.name, table.owner, f"{run.label}: not let in", ", ".join(run.reasons))
+
+
+def _failed_because(failure: Failure) -> str:
+    return f"{failure.at:%Y-%m-%d %H:%M} UTC: {failure.message}"
+
+
+def _names(rules: Sequence[RuleLine], unparsed: int = 0) -> str:
+    """The most frequent rules with their counts.
+
+    >>> _names([], 4)
+    'unparsed lines 4'
+    """
+    shown = [f"{rule.id} {rule.unexpected:,}" for rule in rules[:_SHOWN_RULES]]
+    more = [f"and {len(rules) - _SHOWN_RULES} more rules"] if len(rules) > _SHOWN_RULES else []
+    return ", ".join([*([f"unparsed lines {unparsed:,}"] if unparsed else []), *shown, *more])
