@@ -1,0 +1,297 @@
+"""`diff`: who gains or loses what between two access rules, in subjects × purposes × fields. Pure.
+
+Both are decided by Cedar exactly as the query service decides them, at `at` and at every later instant at which a rule
+of either begins or ends: a change of next month is reported today. Fields that no rule can tell apart are decided
+once, and so are subjects: the cost follows the rules, not the size of the catalogue.
+
+Widening is whatever is not provably narrower: two masks, two row filters or a mixture that cannot be compared count
+as widening.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from governance.catalog.types import TOKEN_SUFFIX, Catalogue, ColumnType, Dataset, Level
+from governance.policy import filters
+from governance.policy.access import Access, Rule, Subject
+from governance.policy.decide import Column, Decider, Decision
+from governance.policy.lattice import NONE, Outcome, meet
+
+Direction = Literal["gains", "loses", "differs"]
+"""`differs`: cannot be compared, so it has to be read as a widening."""
+
+
+class Sight(NamedTuple):
+    """One field for one subject and purpose: outcome, deciding rules, row filters and obligations of its table."""
+
+    outcome: Outcome = NONE
+    rules: tuple[str, ...] = ()
+    rows: frozenset[str] = frozenset()
+    no_export: bool = False
+    max_rows: int | None = None
+
+    @property
+    def visible(self) -> bool:
+        return self.outcome.kind in ("mask", "raw")
+
+    def __str__(self) -> str:
+        parts = [str(self.outcome)]
+        parts += [f"rows where {' and '.join(sorted(self.rows))}"] if self.rows else []
+        parts += ["no export"] if self.no_export else []
+        parts += [f"at most {self.max_rows} rows"] if self.max_rows is not None else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one field becomes to one subject for one purpose, from `since` on."""
+
+    subject: str
+    purpose: str
+    table: str
+    field: str
+    direction: Direction
+    before: Sight
+    after: Sight
+    since: datetime
+
+    @property
+    def widens(self) -> bool:
+        return self.direction != "loses"
+
+
+class _Class(NamedTuple):
+    """Fields of a table that no rule can tell apart."""
+
+    level: Level | None
+    tags: frozenset[str]
+
+
+class _Shape(NamedTuple):
+    """Tables that no rule can tell apart: `name` only when a rule names it, `filtered` its columns that filters use."""
+
+    name: str
+    filtered: frozenset[tuple[str, ColumnType]]
+    classes: frozenset[_Class]
+
+
+Sights = Mapping[_Class, Sight]
+_Place = tuple[str, frozenset[tuple[str, ColumnType]]]
+
+
+def diff(old: Access, new: Access, catalogue: Catalogue, *, at: datetime) -> tuple[Change, ...]:
+    """Every change for every subject of either, over the curated tables of `catalogue`; sorted by subject, purpose,
+    table and field. What both decide alike is left out.
+    """
+    shapes = _shapes(catalogue, (*old.rules, *new.rules))
+    sides = (_Side(old, shapes), _Side(new, shapes))
+    found: list[Change] = []
+    for since in _instants((*old.rules, *new.rules), at):
+        for subject in sorted({s.name for side in (old, new) for s in side.subjects}):
+            for purpose in sorted({p.id for side in (old, new) for p in side.purposes}):
+                if any(side.concerns(subject, purpose) for side in sides):
+                    for shape, tables in shapes.items():
+                        before, after = (side.sights(subject, purpose, shape, since) for side in sides)
+                        found += _changes(subject, purpose, tables, before, after, since)
+    first: dict[object, Change] = {}
+    for change in found:
+        first.setdefault(
+            (change.subject, change.purpose, change.table, change.field, change.before, change.after), change
+        )
+    return tuple(sorted(first.values(), key=lambda c: (c.subject, c.purpose, c.table, c.field, c.since)))
+
+
+def new_approvers(old: Access, new: Access) -> tuple[str, ...]:
+    """Subjects whose signature counts in `new` under a key that did not count in `old`: they may widen anything."""
+    before = {(a.subject, a.public_key) for a in old.approvers}
+    return tuple(sorted({a.subject for a in new.approvers if (a.subject, a.public_key) not in before}))
+
+
+def compare(before: Sight, after: Sight) -> Direction | None:
+    """How `after` stands to `before`; None when they are the same.
+
+    >>> compare(Sight(), Sight(Outcome.parse("raw"))), compare(Sight(Outcome.parse("mask:phone")), Sight())
+    ('gains', 'loses')
+    """
+    steps = {_outcomes(before.outcome, after.outcome)}
+    if before.visible and after.visible:
+        steps |= {_rows(before.rows, after.rows), _order(before.no_export, after.no_export)}
+        steps |= {_order(-_limit(before), -_limit(after))}
+    steps -= {None}
+    if not steps:
+        return None
+    return steps.pop() if len(steps) == 1 else "differs"
+
+
+def counted(changes: Iterable[Change]) -> Mapping[str, int]:
+    """How many changes go in each direction, and how many subjects and fields they concern."""
+    every = tuple(changes)
+    directions = {name: sum(c.direction == name for c in every) for name in ("gains", "loses", "differs")}
+    subjects, fields = {c.subject for c in every}, {(c.table, c.field) for c in every}
+    return {**directions, "subjects": len(subjects), "fields": len(fields)}
+
+
+class _Side:
+    """One of the two access rules, with what it was asked before."""
+
+    def __init__(self, access: Access, shapes: Iterable[_Shape]) -> None:
+        self.access = access
+        self._decider = Decider(access)
+        self._named = frozenset(name for rule in access.rules for name in rule.subjects)
+        self._attributes = sorted(_session_names(access.rules))
+        self._classes: dict[_Place, frozenset[_Class]] = {}
+        for shape in shapes:
+            place = shape.name, shape.filtered
+            self._classes[place] = self._classes.get(place, frozenset()) | shape.classes
+        self._concerned: dict[tuple[str, str], bool] = {}
+        self._decisions: dict[object, Mapping[_Class, Decision]] = {}
+        self._sights: dict[object, Sights] = {}
+
+    def concerns(self, subject: str, purpose: str) -> bool:
+        """Whether any rule speaks of them at all."""
+        if (subject, purpose) not in self._concerned:
+            known = self.access.subject(subject)
+            self._concerned[subject, purpose] = known is not None and any(
+                purpose in rule.purposes and (subject in rule.subjects or set(rule.roles).intersection(known.roles))
+                for rule in self.access.rules
+            )
+        return self._concerned[subject, purpose]
+
+    def sights(self, name: str, purpose: str, shape: _Shape, at: datetime) -> Sights:
+        subject = self.access.subject(name)
+        if subject is None or not self.concerns(name, purpose):
+            return {}
+        alike = self._alike(subject)
+        key = (alike, purpose, shape, at)
+        if key not in self._sights:
+            place = shape.name, shape.filtered
+            if (alike, purpose, place, at) not in self._decisions:
+                self._decisions[alike, purpose, place, at] = self._decided(subject, purpose, place, at)
+            decisions = self._decisions[alike, purpose, place, at]
+            self._sights[key] = self._seen({own: decisions[own] for own in shape.classes})
+        return self._sights[key]
+
+    def _alike(self, subject: Subject) -> object:
+        own = tuple(repr(subject.session.get(name)) for name in self._attributes)
+        return subject.name if subject.name in self._named else "", frozenset(subject.roles), subject.clearance, own
+
+    def _decided(self, subject: Subject, purpose: str, place: _Place, at: datetime) -> Mapping[_Class, Decision]:
+        table, filtered = place
+        names = {f"field {number}": own for number, own in enumerate(sorted(self._classes[place], key=repr))}
+        text = ColumnType("string")
+        asked = [Column(name, text, own.level, tuple(sorted(own.tags))) for name, own in names.items()]
+        asked += [Column(name, kind, None) for name, kind in filtered]
+        decisions = self._decider.decide(subject.name, purpose, table, asked, at=at)
+        return {own: decisions[name] for name, own in names.items()}
+
+    def _seen(self, decisions: Mapping[_Class, Decision]) -> Sights:
+        """Row filters and obligations of all rules that open a visible field hold for the whole table."""
+        own_sights = {own: Sight(decision.outcome, decision.rules) for own, decision in decisions.items()}
+        visible = [decision for own, decision in decisions.items() if own_sights[own].visible]
+        rows = frozenset(_written(row_filter) for decision in visible for row_filter in decision.row_filters)
+        no_export, max_rows = self._obligations(visible)
+        return {
+            own: sight._replace(rows=rows, no_export=no_export, max_rows=max_rows) if sight.visible else sight
+            for own, sight in own_sights.items()
+        }
+
+    def _obligations(self, decisions: Iterable[Decision]) -> tuple[bool, int | None]:
+        held = [self.access.rule(rule).obligations for decision in decisions for rule in decision.rules]
+        limits = [o.max_rows for o in held if o.max_rows is not None]
+        return any(o.no_export for o in held), min(limits) if limits else None
+
+
+def _changes(
+    subject: str,
+    purpose: str,
+    tables: Iterable[tuple[str, Mapping[_Class, tuple[str, ...]]]],
+    before: Sights,
+    after: Sights,
+    since: datetime,
+) -> Iterator[Change]:
+    changed: dict[_Class, tuple[Direction, Sight, Sight]] = {}
+    for own in before.keys() | after.keys():
+        was, becomes = before.get(own, Sight()), after.get(own, Sight())
+        direction = compare(was, becomes)
+        if direction is not None:
+            changed[own] = direction, was, becomes
+    if not changed:
+        return
+    for table, classes in tables:
+        for own, fields in classes.items():
+            if own in changed:
+                direction, was, becomes = changed[own]
+                for field in fields:
+                    yield Change(subject, purpose, table, field, direction, was, becomes, since)
+
+
+def _shapes(
+    catalogue: Catalogue, rules: Iterable[Rule]
+) -> dict[_Shape, list[tuple[str, Mapping[_Class, tuple[str, ...]]]]]:
+    """Curated tables by shape, each with its fields by class."""
+    rules = tuple(rules)
+    tags = {tag for rule in rules for tag in (*rule.where.tags, *rule.where.without_tags)}
+    named = {table for rule in rules for table in rule.where.tables}
+    compared = {c.column for rule in rules if rule.row_filter for c in filters.comparisons(rule.row_filter)}
+    found: dict[_Shape, list[tuple[str, Mapping[_Class, tuple[str, ...]]]]] = {}
+    for name, model in catalogue.models.items():
+        classes = _classes(model.contract, tags)
+        filtered = frozenset((f.name, f.type) for f in model.contract.fields if f.name in compared)
+        shape = _Shape(name if name in named else "", filtered, frozenset(classes))
+        found.setdefault(shape, []).append((name, classes))
+    return found
+
+
+def _classes(table: Dataset, tags: set[str]) -> Mapping[_Class, tuple[str, ...]]:
+    """Fields of one table by class; columns of the lake itself and what nobody classified are closed to all."""
+    found: dict[_Class, tuple[str, ...]] = {}
+    for field in table.fields:
+        if (
+            field.classification is not None
+            and not field.name.startswith("_")
+            and not field.name.endswith(TOKEN_SUFFIX)
+        ):
+            own = _Class(field.classification, frozenset(tags.intersection(field.tags)))
+            found[own] = (*found.get(own, ()), field.name)
+    return found
+
+
+def _instants(rules: Iterable[Rule], at: datetime) -> list[datetime]:
+    ends = {instant for rule in rules for instant in (rule.valid_from, rule.valid_to) if instant is not None}
+    return [at, *sorted(instant for instant in ends if instant > at)]
+
+
+def _session_names(rules: Iterable[Rule]) -> frozenset[str]:
+    compares = (c for rule in rules if rule.row_filter is not None for c in filters.comparisons(rule.row_filter))
+    return frozenset(c.session for c in compares if c.session is not None)
+
+
+def _written(row_filter: filters.RowFilter) -> str:
+    return json.dumps(row_filter.model_dump(mode="json", by_alias=True, exclude_defaults=True), ensure_ascii=False)
+
+
+def _outcomes(before: Outcome, after: Outcome) -> Direction | None:
+    if before == after:
+        return None
+    met = meet((before, after))
+    return "gains" if met == before else "loses" if met == after else "differs"
+
+
+def _rows(before: frozenset[str], after: frozenset[str]) -> Direction | None:
+    if before == after:
+        return None
+    return "gains" if after < before else "loses" if before < after else "differs"
+
+
+def _order(before: float, after: float) -> Direction | None:
+    """More of a duty is less of a right."""
+    return None if before == after else "gains" if after < before else "loses"
+
+
+def _limit(sight: Sight) -> float:
+    return float("inf") if sight.max_rows is None else sight.max_rows
