@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -12,6 +12,20 @@ import httpx
 from governance.errors import GovernanceError
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 0.0)
+SETTLED_SECONDS = 3.0
+"""Time after its task's start when an approval may be answered. The scheduler hears a moment after the request was made that the task's
+process has ended; an answer that comes before makes it believe that the task died, and it is asked again (Airflow 3.3)."""
+
+
+def wake_execution_api(port: int) -> bool:
+    """Have Airflow build the API of its tasks now, which it does at the first request and which takes seconds; False when nobody listens."""
+    try:
+        httpx.get(f"http://127.0.0.1:{port}/execution/health", timeout=0.3)
+    except httpx.ConnectError:
+        return False
+    except httpx.HTTPError:
+        pass  # it is building
+    return True
 
 
 class Airflow:
@@ -67,9 +81,15 @@ class Airflow:
         return list(answer["task_instances"])
 
     def open_approvals(self, dag_id: str) -> Iterable[dict[str, Any]]:
-        """Approvals that nobody has answered yet."""
+        """Approvals that nobody has answered yet, and whose tasks have settled down to wait (`SETTLED_SECONDS`)."""
         answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/~/hitlDetails", params={"response_received": False})
-        return list(answer["hitl_details"])
+        settled = datetime.now(UTC) - timedelta(seconds=SETTLED_SECONDS)
+        return [
+            found
+            for found in answer["hitl_details"]
+            if found["task_instance"]["state"] == "awaiting_input"
+            and datetime.fromisoformat(found["task_instance"]["start_date"]) <= settled
+        ]
 
     def approve(self, dag_id: str, run_id: str, task_id: str, signature: str) -> None:
         """Answer an approval with the steward's signature over the release hash."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import DAG, task
 
-from governance.orchestrate import index, tasks
+from governance.orchestrate import index, retries, tasks
 from governance.orchestrate.assets import asset_of
 
 
@@ -27,7 +27,7 @@ def curated_dag(model: str, inputs: list[str]) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["develop", "curated"],
-        default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+        default_args=dict(retries.STAGES),
         doc_md=f"Builds {model} from {', '.join(sorted(inputs))} at one pin, judges it and runs its checks.",
     ) as dag:
 

@@ -18,6 +18,7 @@ from governance.config import Settings, load_settings
 from governance.errors import GovernanceError
 from governance.orchestrate.client import Airflow
 from governance.orchestrate.environment import password
+from governance.orchestrate.processes import ended_by_signal
 from governance.orchestrate.serve import airflow
 
 ROOT = Path(__file__).parents[2]
@@ -45,22 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--people", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=20260101)
     options = parser.parse_args(arguments)
-    try:
-        run(options.to, people=options.people, seed=options.seed)
-    except GovernanceError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        sys.exit(1)
+    with ended_by_signal():
+        try:
+            run(options.to, people=options.people, seed=options.seed)
+        except GovernanceError as error:
+            sys.exit(f"demo: {error}")
 
 
 def run(folder: Path, *, people: int, seed: int) -> None:
     """Make the home in `folder`, run both months under Airflow and print the closing screen."""
     say = Progress()
     settings = make_home(folder)
-    _check(settings)
-    say(f"a home in {folder}: catalogue checked, index written")
-    _generate(settings, MONTHS[0], people, seed)
-    say(f"demo city of {people:,} people generated: five departments, month {MONTHS[0]}")
-    with airflow(settings) as served:
+
+    def prepare() -> None:
+        _check(settings)
+        say(f"a home in {folder}: catalogue checked, index written")
+        _generate(settings, MONTHS[0], people, seed)
+        say(f"demo city of {people:,} people generated: five departments, month {MONTHS[0]}")
+
+    with airflow(settings, meanwhile=prepare) as served:
         say(f"Airflow is up at {served.url}")
         client = Airflow(served.url)
         client.login("steward", password(settings, "steward"))

@@ -7,18 +7,15 @@ then makes the run red if any stage was.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, AssetAlias, task
 from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
-from governance.orchestrate import index, tasks
+from governance.orchestrate import index, retries, tasks
 from governance.orchestrate.assets import asset_of
-
-RETRIES = 2
-RETRY_DELAY = timedelta(seconds=30)
 
 
 def department_dags() -> dict[str, DAG]:
@@ -38,7 +35,7 @@ def department_dag(entry: dict[str, Any]) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["collect", "store", "manage", department],
-        default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY, "owner": department},
+        default_args={**retries.STAGES, "owner": department},
         doc_md=f"Collects, stores and manages the systems of {department}.",
     ) as dag:
         systems = sorted(entry["systems"])

@@ -12,7 +12,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, task
 
-from governance.orchestrate import index, tasks
+from governance.orchestrate import index, retries, tasks
 from governance.orchestrate.assets import asset_of
 
 DAG_ID = "publish"
@@ -29,7 +29,7 @@ def publish_dag() -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["use", "publish"],
-        default_args={"retries": 1, "retry_delay": timedelta(seconds=30)},
+        default_args=dict(retries.STAGES),
         doc_md="Proposes a release of the curated tables, waits for a steward's signature over its hash, publishes it.",
     ) as dag:
 
@@ -48,6 +48,7 @@ def publish_dag() -> DAG:
             assigned_users=[{"id": user, "name": user} for user in compiled["approvers"]] or None,
             response_timeout=timedelta(days=14),
             fail_on_reject=True,
+            **retries.APPROVAL,
         )
 
         @task(task_id="publish", queue="use")

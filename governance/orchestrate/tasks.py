@@ -33,7 +33,9 @@ def ingest(stage: str, home: str, department: str, system: str, run: str, interv
     names = [d.name for d in context.catalogue.datasets.values() if (d.department, d.system) == (department, system)]
     match stage:
         case "collect":
-            steps = pipeline.collect_datasets(context, names, window_of(interval), run, report=log_step)
+            steps = pipeline.collect_datasets(
+                context, names, window_of(interval), run, backfill=is_backfill(interval), report=log_step
+            )
         case "store":
             steps = pipeline.store_datasets(context, names, run, report=log_step)
             steps = tuple(s for s in steps if s.outcome != "waiting")  # the manage task takes those further
@@ -81,6 +83,11 @@ def window_of(interval: Mapping[str, Any]) -> Window:
         instant = interval["dag_run"].run_after
         start = end = instant
     return Window(_utc(start), _utc(end))
+
+
+def is_backfill(interval: Mapping[str, Any]) -> bool:
+    """Whether somebody asked for this window later on: then a source without history is not read for it."""
+    return str(getattr(interval["dag_run"].run_type, "value", interval["dag_run"].run_type)) == "backfill"
 
 
 @functools.cache
