@@ -15,8 +15,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, insert, select
 
+from governance.errors import Conflict
 from governance.state.tables import ledger_entry
 from governance.state.values import Actor
+
+_LANES = 64
 
 Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -40,17 +43,21 @@ def append(
     connection: Connection, kind: str, facts: Mapping[str, Json], *, actor: Actor, writer: str, at: datetime
 ) -> bytes:
     """Add one entry inside the caller's unit of work; returns its leaf hash. `facts` hold ids, hashes and counts,
-    never cell values."""
-    counter = connection.execute(
-        select(func.coalesce(func.max(ledger_entry.c.counter), 0) + 1).where(ledger_entry.c.writer == writer)
-    ).scalar_one()
+    never cell values.
+
+    A writer's counter goes up by one with each committed entry and has no gap. `writer` names a process; where several
+    of its transactions append at once, each counts for itself in a lane: `writer`, `writer.1`, `writer.2`, ...
+    """
+    lane = _lane(connection, writer)
+    latest = select(ledger_entry.c.counter).where(ledger_entry.c.writer == lane)
+    counter = connection.execute(latest.order_by(ledger_entry.c.counter.desc()).limit(1)).scalar_one_or_none() or 0
     body = canonical(
         {
             "v": 1,
             "kind": kind,
             "at": at.astimezone(UTC).isoformat(timespec="microseconds"),
-            "writer": writer,
-            "counter": int(counter),
+            "writer": lane,
+            "counter": counter + 1,
             "actor": {"subject": actor.subject, "purpose": actor.purpose, "run": actor.run},
             "facts": facts,
         }
@@ -58,10 +65,27 @@ def append(
     digest = leaf_hash(body)
     connection.execute(
         insert(ledger_entry).values(
-            writer=writer, counter=counter, kind=kind, body=body, leaf_hash=digest, recorded_at=at
+            writer=lane, counter=counter + 1, kind=kind, body=body, leaf_hash=digest, recorded_at=at
         )
     )
     return digest
+
+
+def _lane(connection: Connection, writer: str) -> str:
+    """The first lane of the writer in which no other open transaction counts; ours until this transaction ends.
+
+    SQLite has one write transaction at a time. On PostgreSQL an advisory lock of the transaction is tried, never waited
+    for, so that no two transactions can wait for one another over the ledger; a transaction that appends again gets
+    its lane again.
+    """
+    if connection.dialect.name != "postgresql":
+        return writer
+    for number in range(_LANES):
+        lane = f"{writer}.{number}" if number else writer
+        key = int.from_bytes(hashlib.sha256(b"gov.ledger\x00" + lane.encode()).digest()[:8], "big", signed=True)
+        if connection.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one():
+            return lane
+    raise Conflict(f"{_LANES} transactions of this process append to the ledger at once", do="try again")
 
 
 def _refuse_floats(value: Json) -> None:

@@ -65,6 +65,10 @@ class Edge:
         changed, self._changed = self._changed, {}
         return changed
 
+    def unfilled(self) -> dict[Key, bytes]:
+        """The unfilled last tile of each level, as it is now."""
+        return {key: b"".join(self._open[key[0]]) for key in unfilled(self.size)}
+
     def _add(self, level: int, count: int, hashes: Sequence[Hash]) -> None:
         """Append `hashes` to `level`, which has `count` so far."""
         tile = self._open.setdefault(level, [])

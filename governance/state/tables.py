@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    literal_column,
 )
 
 metadata = MetaData(
@@ -250,6 +251,8 @@ grant = Table(
     Column("revoked_at", Instant),
 )
 
+_NO_POSITION = literal_column("position IS NULL", Boolean)
+
 ledger_entry = Table(
     "ledger_entry",
     metadata,
@@ -262,6 +265,7 @@ ledger_entry = Table(
     Column("position", _BIG, unique=True),
     Column("recorded_at", Instant, nullable=False),
     UniqueConstraint("writer", "counter"),
+    Index("ix_ledger_entry_waiting", "id", postgresql_where=_NO_POSITION).ddl_if(dialect="postgresql"),
 )
 
 # Hashes of the ledger's Merkle tree, 256 a tile: `level` 0 holds leaf hashes, level n the roots of full tiles of level n - 1.
@@ -273,14 +277,13 @@ ledger_tile = Table(
     Column("hashes", LargeBinary, nullable=False),
 )
 
-# Signed heads of the ledger: `body` is the signed text (`ledger.note`), `signature` and keys are hex.
+# Signed heads of the ledger; the signed text (`ledger.note`) is made of these columns. `signature` and keys are hex.
 checkpoint = Table(
     "checkpoint",
     metadata,
     Column("size", _BIG, primary_key=True, autoincrement=False),
     Column("origin", String(255), nullable=False),
     Column("root", LargeBinary(32), nullable=False),
-    Column("body", Text, nullable=False),
     Column("signature", String(128), nullable=False),
     Column("public_key", String(64), nullable=False),
     Column("at", Instant, nullable=False),

@@ -1,0 +1,48 @@
+"""Entries as the state keeps them, read in the log's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from governance.state.tables import ledger_entry
+
+_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One entry as it is kept: `where` names it in a message; `position` is None until it is sequenced. What an export
+    does not keep beside the bytes is None."""
+
+    where: str
+    position: int | None
+    body: bytes
+    leaf_hash: bytes
+    writer: str | None = None
+    counter: int | None = None
+    kind: str | None = None
+
+
+def entries(connection: Connection) -> Iterator[Stored]:
+    """All entries, a page at a time: by position, then those without one by id."""
+    placed = select(ledger_entry).where(ledger_entry.c.position.is_not(None))
+    yield from _pages(connection, placed.order_by(ledger_entry.c.position), "position")
+    waiting = select(ledger_entry).where(ledger_entry.c.position.is_(None))
+    yield from _pages(connection, waiting.order_by(ledger_entry.c.id), "id")
+
+
+def _pages(connection: Connection, query: Select[Any], by: str) -> Iterator[Stored]:
+    last = None
+    while True:
+        page = query if last is None else query.where(ledger_entry.c[by] > last)
+        rows = connection.execute(page.limit(_ROWS)).all()
+        for row in rows:
+            where = f"entry {row.id}"
+            yield Stored(where, row.position, row.body, row.leaf_hash, row.writer, row.counter, row.kind)
+        if len(rows) < _ROWS:
+            return
+        last = getattr(rows[-1], by)
