@@ -42,7 +42,14 @@ class Declarations:
 def read_declarations(settings: Settings) -> tuple[Declarations, tuple[Fault, ...]]:
     """Every declaration of the home, and the files that stand where nobody would read them."""
     faults: list[Fault] = []
-    kinds: dict[str, list[Declaration]] = {"contract": [], "code_set": [], "model": [], "check": [], "suite": []}
+    kinds: dict[str, list[Declaration]] = {
+        "contract": [],
+        "code_set": [],
+        "model": [],
+        "check": [],
+        "suite": [],
+        "cases": [],
+    }
     access = Declaration(_relative(settings.catalog / "access.yaml", settings.home), "", "access", "", _digest(""))
     for path, file, parts, in_catalog in _walk(settings):
         kind, allowed = _kind(parts, in_catalog=in_catalog)
@@ -94,6 +101,8 @@ def _kind(parts: tuple[str, ...], *, in_catalog: bool) -> tuple[str, str]:
         return ("suite", allowed) if len(parts) == 2 and name.endswith(".json") else ("", allowed)
     if parts == ("access.yaml",):
         return "access", ""
+    if parts == ("access.cases.yaml",):
+        return "cases", ""
     if len(parts) != 2:
         return "", "access.yaml, <department>/<dataset>.odcs.yaml, curated/<model>.sql, standards/<codeset>.csv"
     if parts[0] == STANDARDS:

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "portal": ("governance.cli.portal", "Serve the reports and the catalogue as web pages."),
     "release": ("governance.cli.release", "Propose, sign, approve and publish curated tables; list releases."),
     "query": ("governance.cli.query", "Answer one SELECT over published tables, under policy."),
+    "policy": ("governance.cli.policy", "Who gains or loses what by a change of the rules; run the stewards' cases."),
     "who-sees": ("governance.cli.who_sees", "Say who sees a field, for which purpose, and by which rule."),
     "explain": ("governance.cli.explain", "Say what one subject sees of a table, field by field."),
     "lineage": ("governance.cli.lineage", "Where a column comes from, or what depends on it."),
@@ -64,9 +65,11 @@ def group(ctx: click.Context, home: Path | None) -> None:
 
 
 def main(args: Any = None) -> None:
-    """Entry point. Exit code 1 for an error of ours, 2 for wrong usage."""
+    """Entry point. Exit code 1 for an error of ours, 2 for wrong usage; a command's own code is kept."""
     try:
-        group.main(args=args, standalone_mode=False)
+        code = group.main(args=args, standalone_mode=False)
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from governance.catalog.index import write_index
 from governance.catalog.load import Loaded, read_catalogue
@@ -18,6 +19,8 @@ from governance.errors import DeclarationError, Fault
 from governance.manage import compile_rules
 from governance.pipeline.passed_rules import PassedRules
 from governance.policy.access import Access, parse_access
+from governance.policy.cases import FILE as CASES_FILE
+from governance.policy.cases import failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ def check(settings: Settings) -> Checked:
     found.rules(loaded, settings)
     found.models(loaded)
     found.access(loaded)
+    found.cases(loaded, settings)
     if found.faults:
         raise DeclarationError(tuple(dict.fromkeys(found.faults)))
     assert found.policy is not None
@@ -105,6 +109,14 @@ class _Found:
             self.policy = parse_access(catalogue.access_text, catalogue.access_file, catalogue)
         except DeclarationError as error:
             self.faults += (f for f in error.faults if not any(name in str(f) for name in _names(loaded.broken)))
+
+    def cases(self, loaded: Loaded, settings: Settings) -> None:
+        """Hold the access rules to the stewards' cases beside them; rules that are wrong themselves are not judged."""
+        file = settings.catalog / CASES_FILE
+        if self.policy is not None and not loaded.broken and file.is_file():
+            name = file.relative_to(settings.home).as_posix() if file.is_relative_to(settings.home) else file.name
+            text = file.read_text(encoding="utf-8-sig", errors="replace")
+            self.faults += failures(text, name, self.policy, loaded.catalogue, now=datetime.now(UTC))
 
 
 def _reads_broken(model: Model, broken: frozenset[str]) -> bool:

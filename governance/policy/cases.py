@@ -1,0 +1,159 @@
+"""Stewards' own cases beside the policy, `catalog/access.cases.yaml`: what a subject must see of a field, and what not.
+
+    version: 1
+    cases:
+      - {subject: "user:li", purpose: statistics, field: curated.person.resident_no, expect: none}
+      - {subject: "user:wang", purpose: benefits, field: curated.person.name, expect: raw, rows: some}
+      - subject: "user:he"
+        purpose: research
+        field: curated.person.birth_date
+        expect: "mask:truncate-to-year"     # the words of access.yaml: raw, none, aggregate_only(k), mask:<mask>
+        at: 2026-06-01                      # default: now; a case about a rule that ends needs its instant
+        because: the ethics board allows years only
+
+`rows: some` asks that a row filter holds for the subject on that table, `rows: all` that none does. A case that names
+an unknown subject, purpose or field is a fault too: it would otherwise pass for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from governance.catalog.types import Catalogue
+from governance.errors import DeclarationError, Fault
+from governance.policy.access import Access, Rule
+from governance.policy.decide import Column, Decider, Decision
+from governance.policy.lattice import Outcome
+from governance.policy.source import Source, read_yaml
+
+FILE = "access.cases.yaml"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Case(_Model):
+    """One case. `field` is `<schema>.<table>.<column>`."""
+
+    subject: str
+    purpose: str
+    field: str
+    expect: Outcome
+    rows: Literal["all", "some"] | None = None
+    at: datetime | None = None
+    because: str = ""
+
+    @field_validator("expect", mode="before")
+    @classmethod
+    def _outcome(cls, value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError("not an outcome; allowed: text")
+        return Outcome.parse(value)
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _instant(cls, value: object) -> object:
+        return Rule._instant(value)  # the same form as valid_from
+
+    @property
+    def table(self) -> str:
+        return self.field.rpartition(".")[0]
+
+    @property
+    def column(self) -> str:
+        return self.field.rpartition(".")[2]
+
+
+class Cases(_Model):
+    """All of access.cases.yaml."""
+
+    version: Literal[1] = 1
+    cases: tuple[Case, ...] = ()
+
+
+def failures(text: str, file: str, access: Access, catalogue: Catalogue, *, now: datetime) -> tuple[Fault, ...]:
+    """Every case of `text` that does not hold under `access`, with file and line; empty text has none.
+
+    What is wrong with the file itself comes in the same form.
+    """
+    try:
+        source, cases = parse_cases(text, file)
+    except DeclarationError as error:
+        return error.faults
+    decide = partial(_decisions, {}, Decider(access), catalogue, now)
+    found: list[Fault] = []
+    for number, case in enumerate(cases.cases):
+        unknown = list(_unknown(source, number, case, access, catalogue))
+        found += unknown or _failed(source, number, case, decide(case))
+    return tuple(found)
+
+
+def parse_cases(text: str, file: str) -> tuple[Source, Cases]:
+    """The cases in `text` with their lines. Raises DeclarationError with every fault of form."""
+    source = read_yaml(text, file)
+    try:
+        return source, Cases.model_validate(source.data)
+    except ValidationError as error:
+        items: list[Mapping[str, Any]] = [dict(item) for item in error.errors(include_url=False)]
+    raise DeclarationError(tuple(dict.fromkeys(_form_fault(source, item) for item in items)))
+
+
+def _form_fault(source: Source, item: Mapping[str, Any]) -> Fault:
+    match item["type"]:
+        case "extra_forbidden":
+            return source.fault(item["loc"], "unknown key", ", ".join(Case.model_fields), "remove or correct it")
+        case "missing":
+            return source.fault(item["loc"], "is missing", do="add it")
+        case _:
+            found, _, allowed = str(item["msg"]).removeprefix("Value error, ").partition("; allowed: ")
+            return source.fault(item["loc"], found, allowed, "correct it")
+
+
+def _unknown(source: Source, number: int, case: Case, access: Access, catalogue: Catalogue) -> Iterator[Fault]:
+    place = ("cases", number)
+    if access.subject(case.subject) is None:
+        yield source.fault((*place, "subject"), "no such subject in access.yaml", do="correct it")
+    if case.purpose not in {purpose.id for purpose in access.purposes}:
+        yield source.fault((*place, "purpose"), "no such purpose in access.yaml", do="correct it")
+    fields = catalogue.models[case.table].contract.fields if case.table in catalogue.models else ()
+    if case.column not in {field.name for field in fields}:
+        allowed = "<curated.table>.<column>"
+        yield source.fault((*place, "field"), "no such field of a curated table", allowed, "correct it")
+
+
+def _failed(source: Source, number: int, case: Case, decisions: Mapping[str, Decision]) -> list[Fault]:
+    decision, place = decisions[case.column], ("cases", number)
+    because = f"; the case stands because {case.because}" if case.because else ""
+    found = []
+    if decision.outcome != case.expect:
+        what = f"{case.subject} for {case.purpose} gets {decision.outcome} of {case.field} ({decision.reason})"
+        do = f"correct the rule or the case{because}"
+        found.append(source.fault((*place, "expect"), what, str(case.expect), do))
+    if case.rows is not None:
+        visible = (d for d in decisions.values() if d.outcome.kind in ("mask", "raw"))
+        rows = "some" if any(d.row_filters for d in visible) else "all"
+        if rows != case.rows:
+            what = f"{case.subject} for {case.purpose} gets {rows} rows of {case.table}"
+            found.append(source.fault((*place, "rows"), what, case.rows, f"correct the rule or the case{because}"))
+    return found
+
+
+_Key = tuple[str, str, str, datetime]
+
+
+def _decisions(
+    known: dict[_Key, Mapping[str, Decision]], decider: Decider, catalogue: Catalogue, now: datetime, case: Case
+) -> Mapping[str, Decision]:
+    """The decisions for all columns of the case's table, made once for many cases."""
+    at = case.at or now
+    key = (case.subject, case.purpose, case.table, at)
+    if key not in known:
+        columns = [Column.of(field) for field in catalogue.models[case.table].contract.fields]
+        known[key] = decider.decide(case.subject, case.purpose, case.table, columns, at=at)
+    return known[key]
