@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -24,7 +24,7 @@ from governance.errors import Conflict
 from governance.state.database import Database, utc_now
 from governance.state.tables import batch as table
 from governance.state.tables import lease
-from governance.state.values import JUDGED, LANDED, STORED, Base, Judged, Landed, Status, Stored, Window
+from governance.state.values import JUDGED, LANDED, STORED, Base, Counts, Judged, Landed, Status, Stored, Window
 
 Stage = Literal["store", "manage"]
 
@@ -133,6 +133,18 @@ def save_judged(tx: Connection, judged: Judged, status: Status, *, at: datetime 
     """The verdict and its status: `judged` or `stopped`. Raises Conflict when the batch is not a stored one."""
     value = JUDGED.dump_json(judged).decode("utf-8")
     _change(tx, judged.batch, ("stored", "failed"), at, status=status, judged=value, error=None)
+
+
+def save_repaired(tx: Connection, stored: Stored, counts: Counts, *, at: datetime | None = None) -> None:
+    """A steward decided on quarantined rows of a live batch: its files and counts are these now. Verdict and snapshots stay those of manage.
+
+    Raises Conflict when the batch is not live.
+    """
+    row = find(tx, stored.batch)
+    if row is None or row.judged is None:
+        raise Conflict(f"batch {stored.batch} is not judged", do="look at its present state")
+    judged = JUDGED.dump_json(replace(row.judged, counts=counts)).decode("utf-8")
+    _change(tx, stored.batch, ("judged",), at, stored=STORED.dump_json(stored).decode("utf-8"), judged=judged)
 
 
 def mark_replaced(tx: Connection, replaced: Sequence[str], by: str, *, at: datetime | None = None) -> None:
