@@ -6,7 +6,6 @@ any instruction and called again with the same arguments.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 from functools import partial
 from graphlib import TopologicalSorter
@@ -128,11 +127,11 @@ def let_in(context: Context, department: str, run: str) -> dict[str, int]:
 def _store_one(context: Context, dataset: Dataset, batch: str, actor: Actor) -> Done:
     """Store under the dataset's lease, which stays with the batch until its verdict."""
     _require_targets_settled(context, dataset, batch)
-    batches.acquire_lease(context.database, dataset.name, _holder(batch), LEASE_SECONDS)
+    batches.acquire_lease(context.database, dataset.name, batches.holder_of(batch), LEASE_SECONDS)
     try:
         return Done(batch, rows=_stored(context, dataset, batch, actor).parsed)
     except BaseException as error:
-        batches.release_lease(context.database, dataset.name, _holder(batch))
+        batches.release_lease(context.database, dataset.name, batches.holder_of(batch))
         _mark_failed(context, batch, error)
         raise
 
@@ -190,14 +189,14 @@ def _manage_stored(context: Context, names: Sequence[str], run: str, report: Rep
 
 def _manage_one(context: Context, dataset: Dataset, batch: str, actor: Actor, storing: Actor) -> Done:
     """Judge under the dataset's lease; store again when what the batch stands on has moved. The lease ends with it, however it ends."""
-    batches.acquire_lease(context.database, dataset.name, _holder(batch), LEASE_SECONDS)
+    batches.acquire_lease(context.database, dataset.name, batches.holder_of(batch), LEASE_SECONDS)
     try:
         judged = _judged(context, dataset, batch, actor, storing)
     except BaseException as error:
         _mark_failed(context, batch, error)
         raise
     finally:
-        batches.release_lease(context.database, dataset.name, _holder(batch))
+        batches.release_lease(context.database, dataset.name, batches.holder_of(batch))
     return Done(batch, _OUTCOMES[judged.outcome], judged.counts.passed, _said(judged))
 
 
@@ -240,7 +239,3 @@ def _named(context: Context, names: Sequence[str]) -> list[Dataset]:
 def _waiting(context: Context, dataset: Dataset, stage: batches.Stage) -> tuple[str, ...]:
     with context.database.read() as connection:
         return tuple(batches.ready(connection, stage, [dataset.name]))
-
-
-def _holder(batch: str) -> str:
-    return hashlib.sha256(batch.encode("utf-8")).hexdigest()

@@ -10,6 +10,7 @@ Writing functions take the connection of a `Database.unit_of_work`, reading ones
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -130,8 +131,9 @@ def save_stored(tx: Connection, stored: Stored, *, at: datetime | None = None) -
 
 
 def save_judged(tx: Connection, judged: Judged, status: Status, *, at: datetime | None = None) -> None:
-    """The verdict and its status: `judged` or `stopped`. Raises Conflict when the batch is not a stored one."""
+    """The verdict and its status: `judged` or `stopped`; the batch's lease ends with it. Raises Conflict when the batch is not a stored one."""
     value = JUDGED.dump_json(judged).decode("utf-8")
+    _end_leases(tx, [judged.batch])
     _change(tx, judged.batch, ("stored", "failed"), at, status=status, judged=value, error=None)
 
 
@@ -148,8 +150,12 @@ def save_repaired(tx: Connection, stored: Stored, counts: Counts, *, at: datetim
 
 
 def mark_replaced(tx: Connection, replaced: Sequence[str], by: str, *, at: datetime | None = None) -> None:
-    """These batches are no longer what readers see: `by` took their place. Does nothing for an empty list."""
+    """These batches are no longer what readers see: `by` took their place. Whoever still worked on one has lost its lease.
+
+    Does nothing for an empty list.
+    """
     if replaced:
+        _end_leases(tx, replaced)
         query = update(table).where(table.c.id.in_(list(replaced)))
         tx.execute(query.values(status="replaced", replaced_by=by, updated_at=at or utc_now()))
 
@@ -177,6 +183,11 @@ def next_revision(connection: Connection, dataset: str, window: Window) -> int:
     return int(
         connection.execute(query.where(table.c.dataset == dataset, table.c.window_start == window.start)).scalar_one()
     )
+
+
+def holder_of(batch: str) -> str:
+    """The holder's name under which a batch has its dataset's lease: every try of the same batch renews it."""
+    return hashlib.sha256(batch.encode("utf-8")).hexdigest()
 
 
 def acquire_lease(database: Database, name: str, holder: str, seconds: float) -> None:
@@ -207,6 +218,10 @@ def release_lease(database: Database, name: str, holder: str) -> None:
     """Give the lease back; does nothing when it is no longer ours."""
     with database.unit_of_work() as tx:
         tx.execute(delete(lease).where(lease.c.name == name, lease.c.holder == holder))
+
+
+def _end_leases(tx: Connection, ids: Sequence[str]) -> None:
+    tx.execute(delete(lease).where(lease.c.holder.in_([holder_of(id) for id in ids])))
 
 
 def _waiting_for_store(rows: Sequence[BatchRow]) -> list[str]:
