@@ -42,6 +42,7 @@ def publish_dag() -> DAG:
 
         approve = ApprovalOperator(
             task_id="approve",
+            queue="use",
             subject="Publish release {{ ti.xcom_pull(task_ids='propose') }}",
             body="Sign the release hash with `gov release sign HASH` and paste the signature.",
             params={"signature": Param("", type="string", title="Signature over the release hash (hex)")},

@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 log = logging.getLogger("governance")
 
 
+def fail_now(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A task body whose governance errors become Airflow's "fail now" unless they say that trying again can help."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except GovernanceError as error:
+            if error.retry:
+                raise AirflowException(str(error)) from None
+            raise AirflowFailException(str(error)) from None
+
+    return wrapped
+
+
+@fail_now
 def ingest(stage: str, home: str, department: str, system: str, run: str, interval: Mapping[str, Any]) -> list[str]:
     """One ingest stage over the datasets of a system; returns the ids of the batches it took a step further."""
     from governance.pipeline import ingest as pipeline
@@ -47,6 +63,7 @@ def ingest(stage: str, home: str, department: str, system: str, run: str, interv
     return settle(steps)
 
 
+@fail_now
 def build(home: str, model: str, run: str) -> list[str]:
     """Build one curated table and run its checks; returns its snapshot id as text."""
     from governance.pipeline import curate
@@ -101,21 +118,6 @@ def open_home(home: str) -> Context:
 
 def log_step(step: Step) -> None:
     log.info("%s", step)
-
-
-def fail_now(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A task body whose governance errors become Airflow's "fail now" unless they say that trying again can help."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except GovernanceError as error:
-            if error.retry:
-                raise AirflowException(str(error)) from None
-            raise AirflowFailException(str(error)) from None
-
-    return wrapped
 
 
 def _utc(instant: datetime) -> datetime:
