@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "policy": ("governance.cli.policy", "Who gains or loses what by a change of the rules; run the stewards' cases."),
     "who-sees": ("governance.cli.who_sees", "Say who sees a field, for which purpose, and by which rule."),
     "explain": ("governance.cli.explain", "Say what one subject sees of a table, field by field."),
+    "blast-radius": ("governance.cli.blast_radius", "What share of sensitive cells one breached credential reaches."),
     "lineage": ("governance.cli.lineage", "Where a column comes from, or what depends on it."),
     "ledger": ("governance.cli.ledger", "Verify the ledger; prove that an entry is in it."),
     "demo": ("governance.cli.demo", "Generate the demo city, and score what quality found."),
