@@ -31,9 +31,10 @@ Reason = RowRule | UniqueRule | CodeSetRule | ReferenceRule
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """How the rows that a rule does not speak of are counted: none, NULLs of a column, rows whose flag is not TRUE."""
+    """How the rows that a rule does not speak of are counted: none, NULLs of a column, NULLs that are no failed values, failed values of a
+    column, rows whose flag is not TRUE."""
 
-    kind: Literal["none", "nulls", "type", "flag"]
+    kind: Literal["none", "nulls", "type", "bad", "flag"]
     name: str = ""
 
 
@@ -81,11 +82,14 @@ class Plan:
             return Skip("type", reason.columns[0])
         if reason.id in self.errored:
             return Skip("none")
-        if isinstance(reason, RowRule):
-            return _row_skip(self, reason)
-        if len(reason.columns) == 1 and not reason.applies:
+        speaks = speaks_of(self, reason)
+        if not speaks:
+            return Skip("none")
+        if speaks == _not_null(reason.columns[0]):
             return Skip("nulls", reason.columns[0])
-        return Skip("flag", speaks_of(self, reason))
+        if isinstance(reason, RowRule) and speaks == _converted(reason.columns[0]) and not self.careful:
+            return Skip("bad", reason.columns[0])
+        return Skip("flag", speaks)
 
 
 def word(number: int) -> str:
@@ -137,7 +141,7 @@ def judge_sql(plan: Plan, types: Mapping[str, str], relation: str, *, has_lines:
         if plan.careful:
             parts.append(f"{_errors(judged)} AS {error_word(number)}")
     parts += [f"{_flag(speaks, plan.careful)} AS {flag(n)}" for n, speaks in enumerate(plan.flags())]
-    parts.append(f"{raw_json(columns)} AS {RAW}")
+    parts.append(f"{raw_json(columns, lambda column: quoted(failed(column.field.name)))} AS {RAW}")
     parts += [f"{sql_digest_input(quoted(f.name))} AS {quoted(block(f))}" for f in plan.identifiers]
     if plan.digests:
         parts.append(f"{rowdigest_sql(fields)} AS {DIGEST}")
@@ -214,21 +218,12 @@ def speaks_of(plan: Plan, reason: Reason) -> str:
         if len(reason.columns) == 1 and applies == _not_null(reason.columns[0]):
             return applies
         kinds = {f.name: f.type.kind for f in plan.dataset.fields}
-        parts += [f"NOT {quoted(failed(name))}" for name in reason.columns if kinds.get(name, "string") != "string"]
+        parts += [_converted(name) for name in reason.columns if kinds.get(name, "string") != "string"]
     else:
         parts += [_not_null(name) for name in reason.columns]
     if applies and applies not in parts:
         parts.append(f"({applies})")
     return " AND ".join(parts)
-
-
-def _row_skip(plan: Plan, rule: RowRule) -> Skip:
-    speaks = speaks_of(plan, rule)
-    if not speaks:
-        return Skip("none")
-    if speaks == _not_null(rule.columns[0]):
-        return Skip("nulls", rule.columns[0])
-    return Skip("flag", speaks)
 
 
 def _unexpected(plan: Plan, rule: RowRule) -> str:
@@ -247,7 +242,9 @@ def _word(judged: Sequence[tuple[int, str]], careful: bool) -> str:
         return "CAST(0 AS BIGINT)"
     if careful:
         return " + ".join(f"coalesce({_tried(condition)}, 0) * {1 << bit}::BIGINT" for bit, condition in judged)
-    return " + ".join(f"CASE WHEN {condition} THEN {1 << bit}::BIGINT ELSE 0 END" for bit, condition in judged)
+    bits = " + ".join(f"CASE WHEN {condition} THEN {1 << bit}::BIGINT ELSE 0 END" for bit, condition in judged)
+    broken = " OR ".join(f"({condition})" for _, condition in judged)
+    return f"CASE WHEN {broken} THEN {bits} ELSE 0 END"  # most rows break none: no bit is computed for them
 
 
 def _errors(judged: Sequence[tuple[int, str]]) -> str:
@@ -262,6 +259,10 @@ def _tried(condition: str) -> str:
 
 def _flag(speaks: str, careful: bool) -> str:
     return f"coalesce({f'TRY({speaks})' if careful else speaks}, FALSE)"
+
+
+def _converted(name: str) -> str:
+    return f"NOT {quoted(failed(name))}"
 
 
 def _not_null(name: str) -> str:

@@ -33,6 +33,11 @@ class Counter:
     unexpected: dict[int, int] = field(default_factory=dict)
     skipped: dict[int, int] = field(default_factory=dict)
     errors: set[int] = field(default_factory=set)
+    _type_bits: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        types = ((r.columns[0], bit) for bit, r in enumerate(self.plan.reasons) if r.id.startswith("type:"))
+        self._type_bits = dict(types)
 
     def add(self, batch: pa.RecordBatch, words: Words) -> None:
         self.rows += batch.num_rows
@@ -40,8 +45,8 @@ class Counter:
         for bit, rows in broken.items():
             self.unexpected[bit] = self.unexpected.get(bit, 0) + rows
         flags = {speaks: flag(n) for n, speaks in enumerate(self.plan.flags())}
-        for bit, reason in enumerate(self.plan.reasons):
-            skipped = self._skipped(batch, reason, flags, broken.get(bit, 0))
+        for bit in range(len(self.plan.reasons)):
+            skipped = self._skipped(batch, bit, flags, broken)
             if skipped:
                 self.skipped[bit] = self.skipped.get(bit, 0) + skipped
         if self.plan.careful:
@@ -57,15 +62,17 @@ class Counter:
             found[reason.id] = counted
         return found
 
-    def _skipped(self, batch: pa.RecordBatch, reason: Reason, flags: Mapping[str, str], broken: int) -> int:
-        skip = self.plan.skip(reason)
+    def _skipped(self, batch: pa.RecordBatch, bit: int, flags: Mapping[str, str], broken: Mapping[int, int]) -> int:
+        skip = self.plan.skip(self.plan.reasons[bit])
         match skip.kind:
             case "none":
                 return 0
             case "nulls":
                 return int(batch.column(skip.name).null_count)
             case "type":
-                return int(batch.column(skip.name).null_count) - broken
+                return int(batch.column(skip.name).null_count) - broken.get(bit, 0)
+            case "bad":
+                return broken.get(self._type_bits[skip.name], 0)
             case "flag":
                 return int(batch.num_rows) - int(batch.column(flags[skip.name]).true_count)
 

@@ -7,7 +7,7 @@ are ISO 8601 (timestamps with a zone become UTC) unless the contract gives a for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from governance.catalog.types import Field
@@ -41,15 +41,15 @@ def select_typed(fields: Sequence[Field], types: Mapping[str, str], relation: st
     return f"SELECT {', '.join([*names, *values, *carried])} FROM ({relation})"  # noqa: S608
 
 
-def raw_json(columns: Sequence[TypedColumn]) -> str:
-    """An expression: JSON text of the raw values that did not convert, NULL where all did."""
-    failing = [column for column in columns if column.fails]
+def raw_json(columns: Sequence[TypedColumn], fails: Callable[[TypedColumn], str] = lambda column: column.fails) -> str:
+    """An expression: JSON text of the raw values that did not convert, NULL where all did; `fails` says how a column tells."""
+    failing = [(column, fails(column)) for column in columns if column.fails]
     if not failing:
         return "CAST(NULL AS VARCHAR)"
     pairs = ", ".join(
-        f"{literal(column.field.name)}, CASE WHEN {column.fails} THEN {column.raw_text} END" for column in failing
+        f"{literal(column.field.name)}, CASE WHEN {failed} THEN {column.raw_text} END" for column, failed in failing
     )
-    any_fails = " OR ".join(column.fails for column in failing)
+    any_fails = " OR ".join(failed for _, failed in failing)
     return f"CASE WHEN {any_fails} THEN CAST(json_merge_patch('{{}}', json_object({pairs})) AS VARCHAR) END"
 
 
@@ -61,7 +61,8 @@ def _typed(field: Field, position: int, own: str | None) -> TypedColumn:
     if field.type.kind == "string":
         return TypedColumn(field, f"nullif({raw}, '')", "", f"nullif({raw}, '')")
     text = f"nullif(trim({raw}), '')"
-    fails = f"({quoted(field.name)} IS NULL AND {text} IS NOT NULL)"
+    # CASE, unlike AND, leaves out the rows that converted: trimming costs more than the rest
+    fails = f"CASE WHEN {quoted(field.name)} IS NULL THEN {text} IS NOT NULL ELSE FALSE END"
     return TypedColumn(field, _from_text(field, text, raw), fails, f"nullif({raw}, '')")
 
 
@@ -94,9 +95,9 @@ def _from_text(field: Field, text: str, raw: str) -> str:
             # most numbers look as DuckDB prints them: nothing more to ask
             return f"CASE WHEN CAST(TRY_CAST({raw} AS BIGINT) AS VARCHAR) = {raw} THEN TRY_CAST({raw} AS BIGINT) ELSE {slow} END"
         case "decimal":
-            return f"CASE WHEN contains({raw}, '_') THEN NULL ELSE TRY_CAST({text} AS {wanted}) END"
+            return f"CASE WHEN contains({raw}, '_') THEN NULL ELSE TRY_CAST({raw} AS {wanted}) END"  # blanks are the cast's
         case "double":
-            number = f"TRY_CAST({text} AS DOUBLE)"
+            number = f"TRY_CAST({raw} AS DOUBLE)"
             return f"CASE WHEN isfinite({number}) AND NOT contains({raw}, '_') THEN {number} END"
         case "boolean":
             word = f"lower({text})"
