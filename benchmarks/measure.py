@@ -28,8 +28,8 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def run(command: Sequence[str]) -> Run:
-    """Run one command to its end; raises CalledProcessError with its output when it fails."""
+def run(command: Sequence[str], *, shown: str = "") -> Run:
+    """Run one command to its end; lines of its output that begin with `shown` are printed. Raises CalledProcessError when it fails."""
     started = time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -39,7 +39,11 @@ def run(command: Sequence[str]) -> Run:
     if process.returncode:
         print(output[-4000:], file=sys.stderr)
         raise subprocess.CalledProcessError(process.returncode, list(command))
-    return Run(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    wall_s = time.monotonic() - started
+    for line in output.splitlines():
+        if shown and line.startswith(shown):
+            print(f"  {line}", flush=True)
+    return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def alternate(ours: Callable[[], Run], reference: Callable[[], Run], times: int) -> tuple[list[Run], list[Run]]:

@@ -135,7 +135,7 @@ def sources(rows: int) -> Path:
 
 def home(rows: int, access: str) -> Path:
     """A fresh home that declares both datasets and the curated table; `access` is the text of its access.yaml."""
-    folder = BUILD / "bench" / f"home-{rows}"
+    folder = home_folder(rows)
     shutil.rmtree(folder, ignore_errors=True)
     files = {
         "gov.toml": GOV_TOML.format(sources=sources(rows)),
@@ -153,3 +153,7 @@ def home(rows: int, access: str) -> Path:
         path.write_text(text, encoding="utf-8")
     (folder / "expectations").mkdir()
     return folder
+
+
+def home_folder(rows: int) -> Path:
+    return BUILD / "bench" / f"home-{rows}"
