@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from governance.state.values import RuleMetric
 from governance.store.lookups import DUPLICATE
-from governance.store.plan import BITS, RAW, ROW, Plan, Reason, error_word, flag, word
+from governance.store.plan import BITS, RAW, ROW, Plan, error_word, flag, word
 
 Words = list[npt.NDArray[np.int64]]
 
