@@ -1,11 +1,14 @@
-"""Delimited text: DuckDB's parser behind a named pipe; lines that it rejects are kept with their record number."""
+"""Delimited text: DuckDB's parser on the decrypted file, or behind a named pipe when its text is transcoded or unpacked on the way.
+
+Lines that the parser rejects are kept with their record number.
+"""
 
 from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +20,8 @@ from sqlglot import exp
 from governance.catalog.types import Field
 from governance.errors import SourceContentError
 from governance.store.parsers.relation import UNPARSED, Relation, literal, places, quoted, raw_name
-from governance.store.parsers.text import pipe, utf8_chunks
+from governance.store.parsers.seekable import seekable
+from governance.store.parsers.text import is_plain, pipe, utf8_chunks
 
 _LONGEST_HEADER_BYTES = 1 << 20
 
@@ -34,31 +38,56 @@ def open_csv(
     where: str,
 ) -> Iterator[Relation]:
     """The relation of one delimited file whose first record names the columns."""
+    direct = is_plain(source, encoding)
     chunks = utf8_chunks(source, encoding, where)
     start, header = _header(chunks, delimiter, where)
     found, ignored = places(header, fields, where)
-    with pipe(itertools.chain([start], chunks), scratch) as feeder:
+    columns = ", ".join(
+        f"{quoted(_column(found[f.name]))} AS {quoted(raw_name(position))}" for position, f in enumerate(fields)
+    )
+    con.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+    with ExitStack() as stack:
+        path, finish, source_error = stack.enter_context(
+            _sought(con, source) if direct else _piped(itertools.chain([start], chunks), scratch)
+        )
 
         def rejected() -> pa.Table:
-            feeder.finish()
+            finish()
             return rejects(con)
 
-        con.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
-        columns = ", ".join(
-            f"{quoted(_column(found[f.name]))} AS {quoted(raw_name(position))}" for position, f in enumerate(fields)
-        )
         yield Relation(
-            f"SELECT {columns} FROM {_read_csv(feeder.path, len(header), delimiter)}",  # noqa: S608
+            f"SELECT {columns} FROM {_read_csv(path, len(header), delimiter)}",  # noqa: S608
             rejected,
             ignored=ignored,
-            source_error=feeder.source_error,
+            source_error=source_error,
         )
 
 
-def _read_csv(path: Path, width: int, delimiter: str) -> str:
+_Opened = tuple[str, Callable[[], None], Callable[[], BaseException | None]]
+"""Path for the parser; what to call at the end, which raises what broke the source off; what the source raised so far."""
+
+
+@contextmanager
+def _sought(con: duckdb.DuckDBPyConnection, source: BinaryIO) -> Iterator[_Opened]:
+    with seekable(con, source) as opened:
+
+        def finish() -> None:
+            if opened.error is not None:
+                raise opened.error
+
+        yield opened.path, finish, lambda: opened.error
+
+
+@contextmanager
+def _piped(chunks: Iterator[bytes], scratch: Path) -> Iterator[_Opened]:
+    with pipe(chunks, scratch) as feeder:
+        yield str(feeder.path), feeder.finish, feeder.source_error
+
+
+def _read_csv(path: str, width: int, delimiter: str) -> str:
     columns = ", ".join(f"{literal(_column(position))}: 'VARCHAR'" for position in range(width))
     return (
-        f"read_csv({literal(str(path))}, auto_detect = false, header = true, columns = {{{columns}}}, delim = {literal(delimiter)},"
+        f"read_csv({literal(path)}, auto_detect = false, header = true, columns = {{{columns}}}, delim = {literal(delimiter)},"
         " quote = '\"', escape = '\"', nullstr = '', strict_mode = true, null_padding = false, store_rejects = true, rejects_limit = 0)"
     )
 

@@ -44,6 +44,15 @@ def utf8_chunks(source: BinaryIO, encoding: str, where: str) -> Iterator[bytes]:
         raise SourceContentError("the file is empty", where=where, do="land it again when the source has written it")
 
 
+def is_plain(source: BinaryIO, encoding: str) -> bool:
+    """Whether `source` can be sought and its bytes need nothing done to them; it stands at its start afterwards."""
+    if not source.seekable() or encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "ascii"):
+        return False
+    start = source.read(len(codecs.BOM_UTF8))
+    source.seek(0)
+    return bool(start) and not start.startswith(GZIP_MAGIC) and start != codecs.BOM_UTF8
+
+
 @contextmanager
 def pipe(chunks: Iterator[bytes], scratch: Path) -> Iterator[Feeder]:
     """A named pipe that a thread fills with `chunks`; gone when the context ends, read to its end or not."""
