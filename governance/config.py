@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def load_settings(home: Path | None = None) -> Settings:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise DeclarationError((Fault("gov.toml", 1, "", f"not TOML: {error}", "", "correct the file"),)) from None
-    faults = tuple(_unknown_keys(raw))
+    faults = (*_unknown_keys(raw), *_wrong_values(raw))
     if faults:
         raise DeclarationError(faults)
     paths = raw.get("paths", {})
@@ -151,6 +151,20 @@ def _unknown_keys(raw: Mapping[str, object]) -> list[Fault]:
                 )
             )
     return faults
+
+
+def _wrong_values(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    """Values that are not of their kind: numbers of the engine from 1, everything else text (and `scheduled` true or false)."""
+    for section, table in raw.items():
+        for key, value in table.items() if section in _ALLOWED and isinstance(table, dict) else ():
+            if key == "scheduled":
+                fits, allowed = isinstance(value, bool), "true, false"
+            elif section == "engine":
+                fits, allowed = type(value) is int and value >= 1, "a whole number from 1"
+            else:
+                fits, allowed = isinstance(value, str), "text"
+            if not fits:
+                yield Fault("gov.toml", 1, f"{section}.{key}", f"{value!r} does not fit", allowed, "correct it")
 
 
 def _key_socket(raw: Mapping[str, Any]) -> str:

@@ -22,7 +22,10 @@ def command() -> None:
 @click.option("--socket", "path", type=click.Path(path_type=Path), required=True, help="Unix socket to serve on.")
 @click.pass_obj
 def serve_command(home: Path | None, path: Path) -> None:
-    """Serve the home's keyring on a Unix socket until stopped; callers are known by their uid."""
+    """Serve the home's keyring on a Unix socket until stopped; callers are known by their uid.
+
+    Example: gov keys serve --socket /run/gov/keys.sock
+    """
     from governance.keys.keyring import Keyring
     from governance.keys.service import serve
     from governance.state.database import Database
@@ -38,10 +41,13 @@ def serve_command(home: Path | None, path: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
 def list_command(home: Path | None, as_json: bool) -> None:
-    """Names of the keys that exist; never the keys."""
+    """Names of the keys that exist; never the keys.
+
+    Example: gov keys list --json
+    """
     from governance.keys.keyring import Keyring
     from governance.state.database import Database
 
     settings = load_settings(home)
     names = Keyring(settings.keyring, Database(settings.database_url)).names()
-    click.echo(json.dumps(names) if as_json else "\n".join(names))
+    click.echo(json.dumps(names) if as_json else "\n".join(names) or "no key was made yet")

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
-from governance.config import load_settings
+from governance.config import Settings, load_settings
+from governance.errors import GovernanceError
 
 
 @click.command("lineage")
 @click.argument("field", metavar="TABLE.COLUMN")
 @click.option("--downstream", "down", is_flag=True, help="What depends on the column, instead of where it comes from.")
-@click.option("--depth", default=50, show_default=True, help="Steps to follow at most.")
+@click.option("--depth", type=click.IntRange(min=1), default=50, show_default=True, help="Steps to follow at most.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
 def command(home: Path | None, field: str, down: bool, depth: int, as_json: bool) -> None:
@@ -33,15 +34,33 @@ def command(home: Path | None, field: str, down: bool, depth: int, as_json: bool
     from governance.lineage.graph import downstream, upstream
     from governance.state.database import Database
 
-    database = Database(load_settings(home).database_url)
+    settings = load_settings(home)
+    database = Database(settings.database_url)
     database.create()
     try:
         with database.read() as connection:
             answer = (downstream if down else upstream)(connection, table, column, depth=depth)
     finally:
         database.close()
+    if not any(answer.root in (link.source, link.target) for link in answer.links):
+        _require_declared(settings, table, column)
     if as_json:
         click.echo(json.dumps(tree.as_json(answer), ensure_ascii=False))
     else:
         for line in tree.lines(answer):
             click.echo(line)
+
+
+def _require_declared(settings: Settings, table: str, column: str) -> None:
+    """Raises GovernanceError when no contract has the column: no lineage of it is then a wrong name, not an answer."""
+    from governance.catalog.load import load_catalogue
+
+    catalogue = load_catalogue(settings)
+    try:
+        fields = catalogue.table(table).fields
+    except KeyError:
+        known = ", ".join(sorted([*catalogue.datasets, *catalogue.models])[:20])
+        raise GovernanceError("no such table", where=table, allowed=known or "none is declared") from None
+    names = [name for f in fields for name in (f.name, f.token_name) if name]
+    if column not in names:
+        raise GovernanceError(f"no such column: {column}", where=table, allowed=", ".join(names))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +68,11 @@ def group(ctx: click.Context, home: Path | None) -> None:
 
 
 def main(args: Any = None) -> None:
-    """Entry point. Exit code 1 for an error of ours, 2 for wrong usage; a command's own code is kept."""
+    """Entry point. Exit code 1 for an error, 2 for wrong usage, a command's own code is kept; one message, never a traceback, since an
+    engine's text may quote a value.
+
+    With GOV_TRACEBACK=1 in the environment an error that is not ours shows where it was raised.
+    """
     try:
         code = group.main(args=args, standalone_mode=False)
         if isinstance(code, int) and code:
@@ -79,6 +85,24 @@ def main(args: Any = None) -> None:
     except GovernanceError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
+    except BrokenPipeError:  # whoever read the answer has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        click.echo(f"{named}{error.strerror or type(error).__name__}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        click.echo(f"unexpected {_origin(error)}; GOV_TRACEBACK=1 shows more", err=True)
+        if os.environ.get("GOV_TRACEBACK") == "1":
+            traceback.print_tb(error.__traceback__)
+        sys.exit(1)
+
+
+def _origin(error: Exception) -> str:
+    """Class and place of an error that is not ours; never its text."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from governance.config import load_settings
 
 
 @click.command("portal")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8090, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8090, show_default=True, help="Port to listen on.")
 @click.pass_obj
 def command(home: Path | None, host: str, port: int) -> None:
     """Serve the reports and the catalogue as web pages until stopped. Pages hold names, rules and counts, never a cell value.

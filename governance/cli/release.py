@@ -37,6 +37,9 @@ def list_command(home: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(releases, ensure_ascii=False))
         return
+    if not releases:
+        click.echo("no release yet")
+        return
     rows = [(r["release"], r["status"], r["proposed_at"][:19], ", ".join(r["approvers"])) for r in releases]
     click.echo(as_text(["release", "status", "proposed", "approved by"], rows))
 
@@ -71,6 +74,10 @@ def sign_command(release: str, key: Path, as_json: bool) -> None:
 
     Example: gov release sign HASH --key steward.pem
     """
+    if len(release) != 64 or set(release) - set("0123456789abcdef"):
+        raise click.UsageError(
+            "RELEASE is not a release hash; allowed: 64 hex digits, as `gov release list` shows them"
+        )
     signature = _signed(release, key)
     click.echo(json.dumps({"release": release, "signature": signature}) if as_json else signature)
 

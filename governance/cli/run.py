@@ -52,6 +52,8 @@ def command(
         models=not no_models,
         report=(lambda step: None) if as_json else (lambda step: click.echo(str(step))),
     )
+    if not result.steps and not as_json:
+        click.echo("nothing to do: no dataset names a source, no curated table is declared")
     if as_json:
         click.echo(json.dumps({"run": result.run, "steps": [asdict(s) for s in result.steps]}, ensure_ascii=False))
     if result.failed:

@@ -21,6 +21,8 @@ def command(home: Path | None, field: str, everybody: bool, as_json: bool) -> No
 
     Example: gov who-sees curated.person.id_number
     """
+    if field.count(".") != 2:
+        raise click.UsageError(f"{field!r} is not a field; allowed: curated.<model>.<field>")
     from governance.pipeline.context import open_context
     from governance.use.who_sees import who_sees
 

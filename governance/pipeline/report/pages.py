@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from governance.errors import GovernanceError
 from governance.lineage.graph import ROWS, Answer, Node, upstream
 from governance.lineage.picture import picture
 from governance.pipeline.context import Context
@@ -39,8 +40,14 @@ class MatrixRow:
 
 
 def write_report(context: Context, folder: Path | None = None) -> Path:
-    """Write the report into `folder` (default: the home's reports folder); returns the path of its first page."""
-    target = folder or context.settings.reports / "site"
+    """Write the report into `folder` (default: the home's reports folder); returns the path of its first page.
+
+    What the folder held is replaced. Raises GovernanceError when it holds something that is no report.
+    """
+    target = (folder or context.settings.reports / "site").resolve()
+    if target.exists() and any(target.iterdir()) and not (target / "tables").is_dir():
+        allowed = "a new or empty folder, or a report that is to be replaced"
+        raise GovernanceError("there is something else in this folder", where=str(target), allowed=allowed)
     facts = read_facts(context)
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
