@@ -33,8 +33,9 @@ def command() -> None:
 
 @command.command("sequence")
 @click.option("--follow", is_flag=True, help="Go on until stopped, looking twice a second.")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
-def sequence_command(home: Path | None, follow: bool) -> None:
+def sequence_command(home: Path | None, follow: bool, as_json: bool) -> None:
     """Give waiting entries their positions and sign a checkpoint. Any number of followers may run: one works.
 
     Example: gov ledger sequence --follow
@@ -50,7 +51,8 @@ def sequence_command(home: Path | None, follow: bool) -> None:
         signer = open_signer(settings.keyring)
         if not follow:
             made = sequencer.sequence(database, signer)
-            click.echo(f"checkpoint of {made.size:,} entries" if made else "nothing waits")
+            text = f"checkpoint of {made.size:,} entries" if made else "nothing waits"
+            click.echo(json.dumps({"size": made.size if made else None}) if as_json else text)
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,8 +113,9 @@ def prove_command(home: Path | None, entry: str, kept: Path | None) -> None:
 
 @command.command("export")
 @click.argument("folder", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
-def export_command(home: Path | None, folder: Path) -> None:
+def export_command(home: Path | None, folder: Path, as_json: bool) -> None:
     """Write all entries and checkpoints to FOLDER, where `gov ledger verify --export` checks them without a home.
 
     Example: gov ledger export /mnt/audit/2026
@@ -121,13 +124,15 @@ def export_command(home: Path | None, folder: Path) -> None:
 
     with _database(home) as database, database.read() as connection:
         entries, checkpoints = export(connection, folder)
-    click.echo(f"{entries:,} entries, {checkpoints:,} checkpoints")
+    told = json.dumps({"entries": entries, "checkpoints": checkpoints, "folder": str(folder)})
+    click.echo(told if as_json else f"{entries:,} entries, {checkpoints:,} checkpoints")
 
 
 @command.command("checkpoint")
 @click.option("--to", "target", help="Folder, http(s) address or mailto:ADDRESS?server=HOST:PORT to send it to.")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
-def checkpoint_command(home: Path | None, target: str | None) -> None:
+def checkpoint_command(home: Path | None, target: str | None, as_json: bool) -> None:
     """Print the newest checkpoint, or send it where the operator cannot change it and bring home countersignatures.
 
     Example: gov ledger checkpoint --to /mnt/audit
@@ -138,11 +143,19 @@ def checkpoint_command(home: Path | None, target: str | None) -> None:
     with _database(home) as database:
         if target is not None:
             done = publish(database, target)
+            if as_json:
+                told = {"size": done.checkpoint.size, "sent": done.sent, "countersigned": done.countersignatures}
+                click.echo(json.dumps(told))
+                return
             sent = "sent" if done.sent else "is there already"
             click.echo(f"checkpoint of {done.checkpoint.size:,} entries {sent}; {done.countersignatures} countersigned")
             return
         with database.read() as connection:
             newest = latest(connection)
+    if as_json:
+        told_note = {"size": newest.size, "note": str(newest.note)} if newest else {"size": None, "note": None}
+        click.echo(json.dumps(told_note, ensure_ascii=False))
+        return
     click.echo(str(newest.note) if newest else "nothing sequenced yet", nl=newest is None)
 
 
@@ -151,7 +164,8 @@ def checkpoint_command(home: Path | None, target: str | None) -> None:
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="The witness's key file; made when new.")
 @click.option("--name", default="witness", show_default=True, help="What the witness is called.")
 @click.option("--log", help="The log's verifier key; else the one seen before, else the folder's.")
-def witness_command(folder: Path, key: Path, name: str, log: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+def witness_command(folder: Path, key: Path, name: str, log: str | None, as_json: bool) -> None:
     """Countersign the checkpoints in FOLDER that continue what this witness has seen; needs no home.
 
     Example: gov ledger witness /mnt/audit --key /root/witness.pem --name court
@@ -160,6 +174,9 @@ def witness_command(folder: Path, key: Path, name: str, log: str | None) -> None
     from governance.state.database import utc_now
 
     signed = witness(folder, key, name=name, at=utc_now(), log=log)
+    if as_json:
+        click.echo(json.dumps({"countersigned": list(signed)}))
+        return
     click.echo(f"{len(signed)} checkpoints countersigned" + (f", the largest of {signed[-1]:,}" if signed else ""))
 
 

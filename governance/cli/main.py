@@ -93,10 +93,20 @@ def main(args: Any = None) -> None:
         click.echo(f"{named}{error.strerror or type(error).__name__}", err=True)
         sys.exit(1)
     except Exception as error:
+        if database := _database_error(error):
+            click.echo(f"the state database: {database}", err=True)
+            sys.exit(1)
         click.echo(f"unexpected {_origin(error)}; GOV_TRACEBACK=1 shows more", err=True)
         if os.environ.get("GOV_TRACEBACK") == "1":
             traceback.print_tb(error.__traceback__)
         sys.exit(1)
+
+
+def _database_error(error: Exception) -> str:
+    """What the driver of the state database says (the state holds no cell value), without statement and parameters; empty if it is not that."""
+    from sqlalchemy.exc import DBAPIError
+
+    return str(error.orig).strip().partition("\n")[0] if isinstance(error, DBAPIError) else ""
 
 
 def _origin(error: Exception) -> str:
