@@ -189,7 +189,7 @@ class Home:
 
     def _counted(self, column: Any) -> dict[str, int]:
         with self.opened() as context, context.database.read() as connection:
-            return dict(connection.execute(select(column, func.count()).group_by(column)).tuples().all())
+            return {str(name): int(n) for name, n in connection.execute(select(column, func.count()).group_by(column))}
 
 
 def empty_home(folder: Path) -> Home:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
 import signal
 from collections import Counter
@@ -13,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from governance.config import load_settings
-from governance.pipeline.context import open_context
-from governance.pipeline.run import run_all
-from governance.pipeline.steps import Step
+from tests.pipeline.dying import die
 from tests.pipeline.home import FIRST, ROOT, Home, month, utility_home
 
 RUNS = {True: "0d9c37d0-0000-4000-8000-000000000001", False: "0d9c37d0-0000-4000-8000-000000000002"}
@@ -111,7 +106,7 @@ def test_a_killed_run_that_is_run_again_is_the_undisturbed_run(
 ) -> None:
     home = undisturbed.home
     home.restore(undisturbed.before[first])
-    assert _run_in_a_process(home.folder, point, first, after) == -signal.SIGKILL
+    assert die(home, month(1 if first else 2), RUNS[first], point, after) == -signal.SIGKILL
     _assert_no_half_state(home)
     _assert_nothing_in_the_clear(home)
     assert home.run(month(1 if first else 2), run=RUNS[first]).failed == ()
@@ -128,7 +123,7 @@ def test_a_worker_that_is_killed_fails_its_model_and_the_next_run_completes(
     home = undisturbed.home
     home.restore(undisturbed.before[first])
     snapshot = home.snapshot("curated.supply")
-    assert _run_in_a_process(home.folder, point, first, after) == 1
+    assert die(home, month(1 if first else 2), RUNS[first], point, after) == 1
     assert home.snapshot("curated.supply") == snapshot
     assert home.run(month(1 if first else 2), run=RUNS[first]).failed == ()
     _assert_as_undisturbed(undisturbed, first)
@@ -160,30 +155,3 @@ def _assert_nothing_in_the_clear(home: Home) -> None:
     for path in (home.folder / "var").rglob("*"):
         if path.is_file():
             assert CANARY.encode() not in path.read_bytes(), path
-
-
-def _run_in_a_process(folder: Path, point: str, first: bool, after: int) -> int | None:
-    """Exit code of a process of its own that does the run; engines are imported once, in the server that it is forked from."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["governance.pipeline.run", "governance.lake.iceberg", "great_expectations", "tests.pipeline.test_crash"]
-    )
-    child = context.Process(target=run_and_die, args=(folder, point, first, after))
-    child.start()
-    child.join()
-    return child.exitcode
-
-
-def run_and_die(folder: Path, point: str, first: bool, after: int) -> None:
-    """What `gov run` does; the point is armed after so many steps. Exit code 1 when a step failed."""
-    seen: list[Step] = []
-
-    def report(step: Step) -> None:
-        seen.append(step)
-        if len(seen) == after:
-            os.environ["GOV_CRASH_AT"] = point
-
-    if after == 0:
-        os.environ["GOV_CRASH_AT"] = point
-    result = run_all(open_context(load_settings(folder)), month(1 if first else 2), run=RUNS[first], report=report)
-    raise SystemExit(1 if result.failed else 0)
