@@ -18,7 +18,18 @@ from governance.pipeline.context import Context
 from governance.pipeline.quarantine import Repaired, Selection, correct, reject, release
 from governance.state import batches, tables
 from tests.pipeline.repairing import (
-    NAME, batch, batch_row, counts, entries, land, make, quarantined, reopen, run, says_canary, table_rows,
+    NAME,
+    batch,
+    batch_row,
+    counts,
+    entries,
+    land,
+    make,
+    quarantined,
+    reopen,
+    run,
+    says_canary,
+    table_rows,
 )  # fmt: skip
 
 MEI = {"subject": "user:mei", "because": "checked with the clinic"}
@@ -50,7 +61,7 @@ def lawful(context: Context, **where: int) -> None:
 
 def test_the_home_begins_with_every_kind_of_quarantined_row(home: Context) -> None:
     assert counts(home) == (7, 1, 2, 6, 0)
-    found = {key: reasons for key, reasons in items_of(home)}
+    found = dict(items_of(home))
     assert found == {
         2: ["range:amount"], 3: ["required:name"], 4: ["type:born", "type:amount"], -5: ["unparsed"],
         6: ["unique:id"], 7: ["unique:id"],
@@ -199,7 +210,7 @@ def test_a_correction_that_changes_nothing_writes_nothing(home: Context, tmp_pat
 def test_a_corrected_identifier_gets_its_own_token(home: Context, tmp_path: Path) -> None:
     tokens = dict(table_rows(home, columns=("person", "person__token")))
     correct(home, NAME, patch_of(tmp_path, "_batch,_row,amount,person\nBATCH,2,5, a6 \n"), **MEI)
-    found = {row: token for row, token in table_rows(home, columns=("_row", "person__token"))}
+    found = dict(table_rows(home, columns=("_row", "person__token")))
     assert found[2] == tokens["A6"]
 
 
