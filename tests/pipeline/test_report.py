@@ -1,0 +1,241 @@
+"""The report of a home with two months: every page and link is there, it loads nothing, holds no cell value, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from governance.errors import GovernanceError
+from governance.pipeline.report import write_report
+from governance.pipeline.report.concerns import concerns
+from governance.pipeline.report.facts import ReportFacts, read_facts
+from governance.pipeline.report.pages import matrix, sparkline
+from governance.pipeline.report.rules import RuleLine, rule_lines
+from tests.pipeline.home import FIRST, METERS, SUPPLY, SUPPLY_SQL, USE, Home, month, utility_home
+
+pytestmark = pytest.mark.pipeline
+CANARIES = ("11010119900307001X", "110101199003070028", "张三甲", "李四乙", "王五丙", "钱七戊")
+WARNED = {"property": "gov.severity.required", "value": "warn"}
+
+
+class _Page(HTMLParser):
+    """What one page refers to, the ids that it has, and the elements that it is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.hrefs: list[str] = []
+        self.loads: list[str] = []
+        self.ids: set[str] = set()
+        self.tags: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = {name: value or "" for name, value in attrs}
+        self.tags.add(tag)
+        self.ids |= {told["id"]} if "id" in told else set()
+        self.hrefs += [told["href"]] if tag == "a" else []
+        self.loads += [told[name] for name in ("src", "srcset", "data", "poster", "xlink:href") if name in told]
+        self.loads += [told["href"]] if tag in ("link", "image", "use") and "href" in told else []
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = utility_home(tmp_path_factory.mktemp("report") / "home")
+    holder = {**METERS["holder"], "required": True, "customProperties": [WARNED]}
+    home.declare("water.meters", {**METERS, "holder": holder})
+    home.declare(
+        "curated.supply",
+        {**SUPPLY, "户主": SUPPLY["holder"]},
+        sql=SUPPLY_SQL.replace("\nFROM", ', m.holder AS "户主"\nFROM'),
+    )
+    assert home.run(month(1)).failed == ()
+    home.deliver("water.meters", [*FIRST, "4,110101199003070044,钱七戊,-1", "5,110101199003070052,,5"])
+    assert home.run(month(2)).failed == ()
+    return home
+
+
+@pytest.fixture(scope="module")
+def site(home: Home) -> Path:
+    with home.opened() as context:
+        return write_report(context).parent
+
+
+@pytest.fixture(scope="module")
+def facts(home: Home) -> ReportFacts:
+    with home.opened() as context:
+        return read_facts(context)
+
+
+def test_every_table_has_its_page_and_every_link_ends_somewhere(site: Path) -> None:
+    names = {page.stem for page in (site / "tables").iterdir()}
+    assert names == {"water.meters", "power.accounts", "curated.supply"}
+    pages = {path.resolve(): _Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+    linked = set()
+    for path, page in pages.items():
+        for href in page.hrefs:
+            url = urlsplit(href)
+            assert not url.scheme
+            assert not url.netloc
+            target = (path.parent / unquote(url.path)).resolve() if url.path else path
+            assert target in pages, href
+            assert not url.fragment or unquote(url.fragment) in pages[target].ids, href
+            linked.add(target)
+    assert linked == set(pages)
+
+
+def test_no_page_loads_anything_or_has_a_script(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        page = _Page(text)
+        assert not page.tags & {"script", "iframe", "object", "embed", "img", "base", "form"}
+        assert set(page.loads) <= {"data:,"}
+        assert "@import" not in text
+        assert "url(" not in text
+        assert "http://" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+        assert "https://" not in text
+        assert "default-src 'none'" in text
+
+
+def test_no_page_holds_a_cell_value(site: Path) -> None:
+    for path in site.rglob("*"):
+        if path.is_file():
+            content = path.read_text(encoding="utf-8")
+            assert not [value for value in CANARIES if value in content], path.name
+
+
+def test_the_first_page_says_what_is_wrong_and_what_is_held_back(facts: ReportFacts) -> None:
+    found = {(c.level, c.table): c for c in concerns(facts)}
+    assert set(found) == {("held back", "water.meters"), ("warned", "water.meters")}
+    assert found["held back", "water.meters"].what == "1 of 5 rows held back (20.0 %)"
+    assert found["held back", "water.meters"].why == "range:reading 1"
+    assert found["warned", "water.meters"].why == "required:holder 1"
+
+
+def test_rules_are_told_by_run_with_what_became_of_their_rows(facts: ReportFacts) -> None:
+    meters = next(table for table in facts.datasets if table.name == "water.meters")
+    february, january = meters.runs
+    assert (february.outcome, january.outcome, january.replaced) == ("go_with_warnings", "go", True)
+    assert [(r.id, r.state, r.unexpected) for r in february.rules if r.broke] == [
+        ("range:reading", "held back", 1),
+        ("required:holder", "warned", 1),
+    ]
+    assert not [rule for rule in january.rules if rule.broke]
+    rows = matrix(meters.runs)
+    assert [row.rule.id for row in rows] == ["range:reading", "required:holder"]
+    assert [[line.unexpected for line in row.lines if line] for row in rows] == [[1, 0], [1, 0]]
+    assert "polyline" in sparkline(meters.runs)
+    assert not sparkline(meters.runs[:1])
+
+
+def test_a_curated_page_has_a_picture_and_the_sources_of_every_column(site: Path, facts: ReportFacts) -> None:
+    text = (site / "tables" / "curated.supply.html").read_text(encoding="utf-8")
+    for name, *_ in facts.curated[0].fields:
+        assert f'id="lineage-{name}"' in text
+    assert text.count('<svg xmlns="http://www.w3.org/2000/svg" class="lineage"') == len(facts.curated[0].fields)
+    assert ">main:water.meters.csv.holder</a>" in text
+    assert "户主" in text
+
+
+def test_a_failure_is_shown_until_something_newer_went_in(tmp_path: Path) -> None:
+    home = utility_home(tmp_path / "home")
+    (home.folder / "sources" / "power.accounts.csv").unlink()
+    assert home.run(month(1), models=False).failed
+    with home.opened() as context:
+        failed = [c for c in concerns(read_facts(context)) if c.table == "power.accounts"]
+    assert [(c.level, c.what) for c in failed] == [("failed", "collect failed")]
+    home.deliver("power.accounts", USE)
+    assert home.run(month(1), models=False).failed == ()
+    with home.opened() as context:
+        assert not [c for c in concerns(read_facts(context)) if c.table == "power.accounts"]
+
+
+def test_what_did_not_get_in_comes_first_and_names_its_steward(facts: ReportFacts) -> None:
+    meters = replace(facts.datasets[-1], owner="li")
+    newest, older = meters.runs
+    told = {}
+    for outcome in ("stop", "failed", "stored"):
+        run = replace(newest, outcome=outcome, reasons=("max_quarantine",), error="StorageError: disk full", rules=())
+        told[outcome] = concerns(replace(facts, datasets=(replace(meters, runs=(run, older)),), curated=()))[0]
+    assert [(c.level, c.steward) for c in told.values()] == [("stopped", "li"), ("failed", "li"), ("waiting", "li")]
+    assert told["stop"].why == "max_quarantine"
+    stopped = replace(meters, runs=(newest, replace(older, outcome="stop")))
+    assert stopped.open_runs == ()
+    assert [run.outcome for run in replace(stopped, load_mode="append").open_runs] == ["stop"]
+
+
+def test_an_expectation_that_errored_is_apart_from_one_that_failed() -> None:
+    lines = _lines(
+        _one("a", "warn", success=False, unexpected=2),
+        _one("b", "stop", success=False, unexpected=1),
+        _one("c", "quarantine", success=True, unexpected=3, mostly=0.5),
+        _one("d", "warn", success=True, unexpected=1, mostly=0.9),
+        _one("e", "stop", success=True),
+        _one("f", "warn", success=False, error="rule f could not be evaluated: ConversionException"),
+    )
+    assert [(line.id, line.state) for line in lines] == [
+        ("f", "errored"),
+        ("b", "stopped"),
+        ("c", "held back"),
+        ("a", "warned"),
+        ("d", "tolerated"),
+        ("e", "clean"),
+    ]
+    assert lines[0].error.endswith("ConversionException")
+    assert [line.broke for line in lines] == [True, True, True, True, False, False]
+
+
+def test_observed_values_and_value_sets_are_not_shown() -> None:
+    one = _one("a", "warn", success=False)
+    one["expectation_config"]["kwargs"] |= {"value_set": ["张三甲"], "min_value": 1}
+    one["result"] |= {"observed_value": "张三甲", "partial_unexpected_list": ["张三甲"]}
+    assert "张三甲" not in repr(_lines(one))
+    assert _lines(one)[0].says == "min value 1"
+
+
+def test_a_folder_that_is_no_report_is_never_replaced(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine", encoding="utf-8")
+    with home.opened() as context:
+        with pytest.raises(GovernanceError, match="something else in this folder"):
+            write_report(context, tmp_path)
+        page = write_report(context, tmp_path / "new")
+        assert write_report(context, tmp_path / "new") == page
+    assert (tmp_path / "letter.txt").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+def test_a_browser_without_a_network_shows_the_pages_without_complaint(site: Path, tmp_path: Path) -> None:
+    for page in (site / "index.html", site / "tables" / "curated.supply.html"):
+        told = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        told += ["--enable-logging=stderr", f"--user-data-dir={tmp_path}", "--window-size=1280,1600"]
+        picture = tmp_path / f"{page.stem}.png"
+        done = subprocess.run(
+            ["chromium", *told, f"--screenshot={picture}", page.as_uri()], capture_output=True, timeout=120, check=True
+        )
+        assert b"CONSOLE" not in done.stderr
+        assert picture.stat().st_size > 20_000  # a page without style or text is far smaller
+
+
+def _one(name: str, severity: str, *, success: bool, unexpected: int = 0, error: str = "", mostly: float = 1.0) -> dict:
+    """One expectation's result as GX writes it, as far as the report reads it."""
+    return {
+        "success": success,
+        "exception_info": {"raised_exception": bool(error), "exception_message": error or None},
+        "result": {} if error else {"element_count": 10, "unexpected_count": unexpected, "missing_count": 0},
+        "expectation_config": {
+            "type": "expect_column_values_to_be_between",
+            "kwargs": {"column": "x", "mostly": mostly},
+            "meta": {"gov": {"id": name, "severity": severity, "source": "suite"}},
+        },
+    }
+
+
+def _lines(*results: dict) -> tuple[RuleLine, ...]:
+    return rule_lines(json.dumps({"results": results}), splits=True)
