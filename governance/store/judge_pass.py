@@ -24,10 +24,12 @@ from governance.store.aggregates import Aggregate
 from governance.store.ahead import ahead
 from governance.store.landed import Originals
 from governance.store.lookups import DUPLICATE, Lookups
+from governance.store.membership import marked
 from governance.store.parsers.relation import LINE, UNPARSED, Relation
-from governance.store.plan import DIGEST, ROW, Plan, block, empty_relation, judge_sql
+from governance.store.plan import DIGEST, ROW, Plan, block, empty_relation, judge_sql, key_name
 from governance.store.repeats import ordinals
 from governance.store.split import Counter, Parts, passed_rows, quarantined_rows, split, unparsed_rows
+from governance.store.watch import KeyWatch
 
 BATCH_ROWS = 122_880
 
@@ -44,6 +46,7 @@ class Parser:
     con: duckdb.DuckDBPyConnection
     keystore: KeyStore
     grant_id: str
+    watch: KeyWatch | None = None
     parsed: int = 0
     unparsed: int = 0
     lines: deque[pa.Table] = field(default_factory=deque)
@@ -112,7 +115,11 @@ class Parser:
 
     def _complete(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Positions, tokens and row digests added, what they are made of left out."""
+        if self.watch is not None:
+            self.watch.feed(batch)
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        for bit in self.plan.hashed:
+            del columns[f"{key_name(bit)}_low"], columns[f"{key_name(bit)}_high"]
         columns[ROW] = ordinals(self.parsed, batch.num_rows)
         for identifier in self.plan.identifiers:
             blocks = columns.pop(block(identifier))
@@ -171,7 +178,8 @@ def run(
     schema = parser.schema()
     blank = quarantined_rows(plan, Parts(*_empty(schema)), id_of_batch).schema
     try:
-        for batch in _judged(parser, lookups, schema, versions, version_columns):
+        for judged in _judged(parser, lookups, schema, versions, version_columns):
+            batch = marked(lookups.members, judged)
             if sinks.batch_aggregate:
                 sinks.batch_aggregate.feed(batch)
             parts = split(plan, batch, counter)
@@ -181,6 +189,8 @@ def run(
         if parser.error is not None and not isinstance(parser.error, duckdb.Error):
             raise parser.error from None
         raise
+    if parser.watch is not None:
+        parser.watch.finish()
     _write_lines(parser, sinks, id_of_batch, blank)
     return Passed(counter, parser.parsed, parser.unparsed)
 

@@ -54,6 +54,10 @@ class Plan:
     """Whether rows carry the hash of their raw values (declared duplicates)."""
     digests: bool = False
     """Whether rows carry what their `_rowdigest` is made of."""
+    watched: tuple[int, ...] = ()
+    """Bits of unique rules whose keys are watched while the rows stream by."""
+    hashed: tuple[int, ...] = ()
+    """Those of them for which rows carry the hash of their key."""
 
     @property
     def words(self) -> int:
@@ -106,6 +110,11 @@ def flag(number: int) -> str:
     return f"__a{number}"
 
 
+def key_name(bit: int) -> str:
+    """What `halves` makes of the hash of unique rule `bit`."""
+    return f"__k{bit}"
+
+
 def block(field: Field) -> str:
     """Column of the 16 bytes from which a field's token is made."""
     return f"__b_{field.name}"
@@ -147,6 +156,7 @@ def judge_sql(plan: Plan, types: Mapping[str, str], relation: str, *, has_lines:
         parts.append(f"{rowdigest_sql(fields)} AS {DIGEST}")
     if plan.full_hash:
         parts.append(halves(f"md5_number({full_text(columns, plan.salt)})", FULL))
+    parts += [halves(unique_hash(plan, plan.reasons[bit]), key_name(bit)) for bit in plan.hashed]
     extra = [LINE] if has_lines else []
     parts += [quoted(name) for name in extra]
     return f"SELECT {', '.join(parts)} FROM ({with_fails(columns, types, relation, extra)})"  # noqa: S608
@@ -184,6 +194,12 @@ def key_hash(expressions: Sequence[str], salt: str, *, nulls: bool = False) -> s
         part = f"strlen({text}) || ':' || {text}" if len(expressions) > 1 or nulls else text
         parts.append(f"coalesce({part}, '~')" if nulls else part)
     return f"md5_number({literal(salt)} || {' || '.join(parts)})"
+
+
+def unique_hash(plan: Plan, rule: Reason) -> str:
+    """Hash of the key of a unique rule; NULL where the rule does not speak of the row."""
+    hashed = key_hash([quoted(name) for name in rule.columns], plan.salt)
+    return f"CASE WHEN {speaks_of(plan, rule)} THEN {hashed} END"
 
 
 def halves(hashed: str, name: str) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from governance.catalog.rules import ReferenceRule, UniqueRule
 from governance.store.parsers.relation import LINE, Relation, quoted
-from governance.store.plan import Plan, full_text, halves, key_hash, speaks_of, with_fails
+from governance.store.plan import Plan, full_text, halves, key_hash, unique_hash, with_fails
 from governance.store.typed import typed_columns
 
 Opened = Callable[[duckdb.DuckDBPyConnection], Iterator[AbstractContextManager[Relation]]]
@@ -49,7 +49,7 @@ def scan(plan: Plan, opened: Opened, parsing: duckdb.DuckDBPyConnection, hashing
     whole = plan.dataset.deduplicate == "identical"
     if not (unique or own or whole):
         return Repeats({}, {})
-    columns = {f"u{bit}": _unique_hash(plan, rule) for bit, rule in unique.items()}
+    columns = {f"u{bit}": unique_hash(plan, rule) for bit, rule in unique.items()}
     columns |= {f"o{bit}": key_hash([quoted(rule.field)], plan.salt) for bit, rule in own.items()}
     _collect(plan, opened, parsing, hashing, columns, whole)
     repeated = {bit: hashing.sql(_repeated(f"u{bit}", whole)).to_arrow_table() for bit in unique}
@@ -115,12 +115,6 @@ def _hashes(plan: Plan, relation: Relation, columns: Mapping[str, str], whole: b
     hashed = f"SELECT {', '.join(parts)} FROM ({with_fails(typed, relation.types, relation.sql, extra)}){where}"  # noqa: S608
     names = [*columns, *(["f"] if whole else [])]
     return f"SELECT {', '.join(halves(name, name) for name in names)} FROM ({hashed})"  # noqa: S608
-
-
-def _unique_hash(plan: Plan, rule: UniqueRule) -> str:
-    """NULL where the rule does not speak of the row."""
-    hashed = key_hash([quoted(name) for name in rule.columns], plan.salt)
-    return f"CASE WHEN {speaks_of(plan, rule)} THEN {hashed} END"
 
 
 def _repeated(name: str, whole: bool) -> str:

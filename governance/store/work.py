@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -28,10 +29,14 @@ from governance.store.engine import Engines, aggregating, engines
 from governance.store.judge_pass import Parser, Passed, Sinks, run
 from governance.store.landed import Originals
 from governance.store.lookups import Lookups
+from governance.store.membership import membership
 from governance.store.parsers.relation import quoted
 from governance.store.plan import Plan, Reason, empty_relation, halves, judge_sql, key_hash, reasons_of, table_rules_of
 from governance.store.repeats import Repeats
 from governance.store.versions import OLD_COLUMNS, Versions
+from governance.store.watch import KeyWatch, Repeated, clear_key, watchable
+
+log = logging.getLogger("governance.store")
 
 _VERSION_FREE = ("_valid_to", "_current")
 
@@ -54,16 +59,34 @@ class Work:
         with ExitStack() as stack:
             engine = stack.enter_context(engines(self.settings))
             plan = self._plan(engine.parsing, careful)
+            watched = watchable(plan)
             with self.access.landed() as grant_id:
                 originals = self._originals(engine, grant_id)
-                digests = originals.most_rows() * (len(plan.identifiers) + plan.digests) * (2 if plan.digests else 1)
-                found = repeats.scan(plan, originals, engine.parsing, engine.hashing)
-            grant_id = stack.enter_context(self.access.landed(digests=digests))
+                most_rows = originals.most_rows()
+                found = Repeats({}, {}) if watched else repeats.scan(plan, originals, engine.parsing, engine.hashing)
+            if not watched:
+                return self._pass(plan, found, engine, most_rows)
+            hashed = tuple(bit for bit in watched if clear_key(plan, bit) is None)
+            try:
+                return self._pass(replace(plan, watched=watched, hashed=hashed), found, engine, most_rows)
+            except Repeated:
+                log.info("%s: keys repeat; scanning them, then once more", self.standing.row.id)
+            with self.access.landed() as grant_id:
+                found = repeats.scan(plan, self._originals(engine, grant_id), engine.parsing, engine.hashing)
+            return self._pass(plan, found, engine, most_rows)
+
+    def _pass(self, plan: Plan, found: Repeats, engine: Engines, most_rows: int) -> Stored:
+        """One pass that knows these repeats. Raises Repeated when the plan watches for others and there are some."""
+        digests = most_rows * (len(plan.identifiers) + plan.digests) * (2 if plan.digests else 1)
+        with self.access.landed(digests=digests) as grant_id, ExitStack() as stack:
             plan = replace(plan, full_hash=found.firsts is not None and found.firsts.num_rows > 0)
             originals = self._originals(engine, grant_id)
             versions = self._versions(plan, originals, engine, grant_id) if self.dataset.keeps_versions else None
             lookups = self._lookups(plan, found, engine)
             parser = Parser(plan, originals, engine.parsing, self.keystore, grant_id)
+            if plan.watched:
+                parser.watch = KeyWatch(plan, engine.hashing)
+                stack.callback(parser.watch.stop)
             return self._write(parser, lookups, versions, engine)
 
     @property
@@ -106,10 +129,16 @@ class Work:
             if reason.id in plan.errored:
                 continue
             match reason:
+                case UniqueRule() if bit in plan.watched:
+                    pass
                 case UniqueRule():
                     lookups.add_repeats(plan, bit, reason, found.repeated[bit])
                 case CodeSetRule():
-                    lookups.add_code_set(plan, bit, reason, self.code_sets[reason.code_set])
+                    codes = self.code_sets[reason.code_set]
+                    if member := membership(plan, bit, reason, codes):
+                        lookups.members.append(member)
+                    else:
+                        lookups.add_code_set(plan, bit, reason, codes)
                 case ReferenceRule() if reason.dataset == self.dataset.name:
                     lookups.add_own_keys(plan, bit, reason, self._own_keys(plan, reason, found.present[bit], engine))
                 case ReferenceRule():
