@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from governance.cli.keys_shred import shred_command, sign_command
 from governance.config import load_settings
 
 
 @click.group("keys")
 def command() -> None:
-    """Key custody: serve keys to the pipeline's roles, list their names.
+    """Key custody: serve keys to the pipeline's roles, list their names, destroy them by two people.
 
     Example: gov keys serve --socket /run/gov/keys.sock
     """
@@ -51,3 +52,7 @@ def list_command(home: Path | None, as_json: bool) -> None:
     settings = load_settings(home)
     names = Keyring(settings.keyring, Database(settings.database_url)).names()
     click.echo(json.dumps(names) if as_json else "\n".join(names) or "no key was made yet")
+
+
+command.add_command(shred_command)
+command.add_command(sign_command)
