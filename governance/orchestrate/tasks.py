@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from governance.state.values import Window
 
 log = logging.getLogger("governance")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def fail_now(function: Callable[..., Any]) -> Callable[..., Any]:
+def fail_now(function: Callable[P, R]) -> Callable[P, R]:
     """A task body whose governance errors become Airflow's "fail now" unless they say that trying again can help."""
 
     @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except GovernanceError as error:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,16 @@ def parse(home: Path) -> dict[str, Any]:
 
 
 def run(home: Path, *dag_ids: str) -> dict[str, Any]:
-    """`dag.test()` of DAGs, one after another: states of the run and its tasks, assets announced."""
+    """`dag.test()` of DAGs, one after another: states of the run and its tasks, assets announced. One retry, after a second."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.db import initdb
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
+    from governance.orchestrate import retries
+
+    retries.STAGES = {"retries": 1, "retry_delay": timedelta(seconds=1)}
     initdb()
     bag = DagBag(home / "dags")
     answer = {}
@@ -74,8 +77,9 @@ def run(home: Path, *dag_ids: str) -> dict[str, Any]:
             )
             answer[dag_id] = {
                 "state": str(done.state),
-                "tasks": {f"{t.task_id}": str(t.state) for t in done.get_task_instances(session=session)},
+                "tasks": {t.task_id: [str(t.state), t.try_number] for t in done.get_task_instances(session=session)},
                 "announced": sorted(announced),
+                "failures": _failures(home, done.run_id),
             }
     return answer
 
@@ -134,6 +138,20 @@ def _task(task: Any) -> dict[str, Any]:
         "outlets": sorted(o.name for o in task.outlets),
         "assigned": sorted(u["id"] for u in getattr(task, "assigned_users", None) or []),
     }
+
+
+def _failures(home: Path, run_id: str) -> list[str]:
+    """What the ledger says of steps of a run that failed."""
+    from sqlalchemy import select
+
+    from governance.state.database import Database
+    from governance.state.tables import ledger_entry
+
+    database = Database(load_settings(home).database_url)
+    database.create()
+    with database.read() as connection:
+        bodies = connection.execute(select(ledger_entry.c.body).where(ledger_entry.c.kind == "failure")).scalars()
+        return [text for text in (body.decode() for body in bodies) if run_id in text]
 
 
 def _told(call: Callable[[], object]) -> str:
