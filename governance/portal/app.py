@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from governance.pipeline.context import Context
@@ -20,6 +21,12 @@ def portal(context: Context) -> FastAPI:
     """The application for one home. Pages are made again when they are older than `FRESH_SECONDS`."""
     app = FastAPI(title="Data governance portal 数据治理门户", docs_url=None, redoc_url=None)
     folder = context.settings.reports / "portal"
+    tables = [*context.catalogue.datasets, *context.catalogue.models]
+    pages = {
+        "index.html": folder / "index.html",
+        **{f"tables/{t}.html": folder / "tables" / f"{t}.html" for t in tables},
+    }
+    making = threading.Lock()
 
     @app.get("/health")
     def health() -> dict[str, str]:
@@ -30,16 +37,16 @@ def portal(context: Context) -> FastAPI:
         return JSONResponse(_catalogue(context))
 
     @app.get("/")
-    def index() -> FileResponse:
-        return FileResponse(_fresh(context, folder))
+    def index() -> HTMLResponse:
+        return page("index.html")
 
-    @app.get("/{page:path}")
-    def page(page: str) -> FileResponse:
-        _fresh(context, folder)
-        path = (folder / page).resolve()
-        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    @app.get("/{name:path}")
+    def page(name: str) -> HTMLResponse:
+        if name not in pages:  # names that we made are served, never a path that somebody asks for
             raise HTTPException(404)
-        return FileResponse(path)
+        with making:
+            _refresh(context, folder)
+            return HTMLResponse(pages[name].read_bytes())
 
     return app
 
@@ -51,11 +58,10 @@ def serve(context: Context, host: str, port: int) -> None:
     uvicorn.run(portal(context), host=host, port=port, log_level="warning")
 
 
-def _fresh(context: Context, folder: Path) -> Path:
+def _refresh(context: Context, folder: Path) -> None:
     index = folder / "index.html"
     if not index.exists() or time.time() - index.stat().st_mtime > FRESH_SECONDS:
         write_report(context, folder)
-    return index
 
 
 def _catalogue(context: Context) -> dict[str, Any]:
