@@ -44,7 +44,9 @@ class Database:
         with self.engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-            with connection.begin() if not connection.in_transaction() else _joined(connection):
+            elif not connection.in_transaction():
+                connection.begin()
+            with _joined(connection):
                 yield connection
 
     @contextmanager
@@ -64,13 +66,21 @@ class Database:
 
 @contextmanager
 def _joined(connection: Connection) -> Iterator[None]:
-    """Commit the transaction that is already open, or roll it back on any exception (an exit by signal included)."""
+    """Commit the transaction that is open, or roll it back on any exception (an exit by signal included).
+
+    A commit that fails (no space, busy) leaves SQLite's transaction and its lock open, and the pool would hand it on:
+    that connection is thrown away, which rolls it back.
+    """
     try:
         yield
     except BaseException:
         connection.rollback()
         raise
-    connection.commit()
+    try:
+        connection.commit()
+    except BaseException:
+        connection.invalidate()
+        raise
 
 
 def _engine(url: str) -> Engine:
