@@ -14,37 +14,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from governance.catalog.types import TOKEN_SUFFIX, Catalogue, ColumnType, Dataset, Level
 from governance.policy import filters
 from governance.policy.access import Access, Rule, Subject
+from governance.policy.compare import Direction, Sight, compare
 from governance.policy.decide import Column, Decider, Decision
-from governance.policy.lattice import NONE, Outcome, meet
-
-Direction = Literal["gains", "loses", "differs"]
-"""`differs`: cannot be compared, so it has to be read as a widening."""
-
-
-class Sight(NamedTuple):
-    """One field for one subject and purpose: outcome, deciding rules, row filters and obligations of its table."""
-
-    outcome: Outcome = NONE
-    rules: tuple[str, ...] = ()
-    rows: frozenset[str] = frozenset()
-    no_export: bool = False
-    max_rows: int | None = None
-
-    @property
-    def visible(self) -> bool:
-        return self.outcome.kind in ("mask", "raw")
-
-    def __str__(self) -> str:
-        parts = [str(self.outcome)]
-        parts += [f"rows where {' and '.join(sorted(self.rows))}"] if self.rows else []
-        parts += ["no export"] if self.no_export else []
-        parts += [f"at most {self.max_rows} rows"] if self.max_rows is not None else []
-        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +86,6 @@ def new_approvers(old: Access, new: Access) -> tuple[str, ...]:
     """Subjects whose signature counts in `new` under a key that did not count in `old`: they may widen anything."""
     before = {(a.subject, a.public_key) for a in old.approvers}
     return tuple(sorted({a.subject for a in new.approvers if (a.subject, a.public_key) not in before}))
-
-
-def compare(before: Sight, after: Sight) -> Direction | None:
-    """How `after` stands to `before`; None when they are the same.
-
-    >>> compare(Sight(), Sight(Outcome.parse("raw"))), compare(Sight(Outcome.parse("mask:phone")), Sight())
-    ('gains', 'loses')
-    """
-    steps = {_outcomes(before.outcome, after.outcome)}
-    if before.visible and after.visible:
-        steps |= {_rows(before.rows, after.rows), _order(before.no_export, after.no_export)}
-        steps |= {_order(-_limit(before), -_limit(after))}
-    steps -= {None}
-    if not steps:
-        return None
-    return steps.pop() if len(steps) == 1 else "differs"
 
 
 def counted(changes: Iterable[Change]) -> Mapping[str, int]:
@@ -273,25 +233,3 @@ def _session_names(rules: Iterable[Rule]) -> frozenset[str]:
 
 def _written(row_filter: filters.RowFilter) -> str:
     return json.dumps(row_filter.model_dump(mode="json", by_alias=True, exclude_defaults=True), ensure_ascii=False)
-
-
-def _outcomes(before: Outcome, after: Outcome) -> Direction | None:
-    if before == after:
-        return None
-    met = meet((before, after))
-    return "gains" if met == before else "loses" if met == after else "differs"
-
-
-def _rows(before: frozenset[str], after: frozenset[str]) -> Direction | None:
-    if before == after:
-        return None
-    return "gains" if after < before else "loses" if before < after else "differs"
-
-
-def _order(before: float, after: float) -> Direction | None:
-    """More of a duty is less of a right."""
-    return None if before == after else "gains" if after < before else "loses"
-
-
-def _limit(sight: Sight) -> float:
-    return float("inf") if sight.max_rows is None else sight.max_rows

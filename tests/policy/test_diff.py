@@ -74,6 +74,18 @@ def test_a_row_filter_that_goes_is_a_gain_on_every_field_of_the_table(catalogue)
     assert {c.direction for c in found} == {"gains"}
 
 
+def test_a_place_more_is_a_gain_a_place_less_a_loss_and_another_place_cannot_be_compared(catalogue):
+    one = RULES.replace(
+        "where: {levels: [L1, L2]}, action: raw",
+        "where: {tables: [curated.person], levels: [L1]}, action: raw, row_filter: {column: district, op: in, session: places}",
+    )
+    two = one.replace('places: ["1"]', 'places: ["1", "2"]')
+    other = one.replace('places: ["1"]', 'places: ["3"]')
+    assert {c.direction for c in changes(one, two, catalogue)} == {"gains"}
+    assert {c.direction for c in changes(two, one, catalogue)} == {"loses"}
+    assert {c.direction for c in changes(one, other, catalogue)} == {"differs"}
+
+
 def test_a_duty_that_goes_is_a_gain(catalogue):
     bound = RULES.replace("action: raw}", "action: raw, obligations: {no_export: true, max_rows: 5}}")
     assert {c.direction for c in changes(bound, RULES, catalogue)} == {"gains"}
