@@ -75,8 +75,8 @@ def _lane(connection: Connection, writer: str) -> str:
     """The first lane of the writer in which no other open transaction counts; ours until this transaction ends.
 
     SQLite has one write transaction at a time. On PostgreSQL an advisory lock of the transaction is tried, never waited
-    for, so that no two transactions can wait for one another over the ledger; a transaction that appends again gets
-    its lane again.
+    for, so that no two transactions can wait for one another over the ledger. A transaction that appends again may take
+    a lower lane that has become free.
     """
     if connection.dialect.name != "postgresql":
         return writer
