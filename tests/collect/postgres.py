@@ -26,8 +26,9 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def server() -> Iterator[sa.URL]:
-    """The URL of a fresh server's superuser. It refuses to run as root, so root starts it as another account."""
+def server(*, durable: bool = False) -> Iterator[sa.URL]:
+    """The URL of a fresh server's superuser. It refuses to run as root, so root starts it as another account. Commits
+    reach the disk only when `durable`."""
     folder = binaries()
     assert folder is not None
     with tempfile.TemporaryDirectory() as name:
@@ -40,7 +41,8 @@ def server() -> Iterator[sa.URL]:
             for path in (Path(name), data, password):
                 os.chown(path, account.pw_uid, account.pw_gid)
         port = _free_port()
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={name} -c fsync=off"
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={name}"
+        options += "" if durable else " -c fsync=off"
         initdb = ["-U", "governor", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", f"--pwfile={password}"]
         _run([str(folder / "initdb"), "-D", str(data), *initdb])
         _run([str(folder / "pg_ctl"), "-D", str(data), "-l", f"{name}/log", "-w", "-o", options, "start"])
