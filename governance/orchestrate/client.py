@@ -61,14 +61,12 @@ class Airflow:
         answer = self._call("GET", "/api/v2/importErrors")
         return [f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in answer["import_errors"]]
 
-    def trigger(self, dag_id: str, run_id: str, start: datetime, end: datetime) -> None:
-        """Start a run for a data interval, unless it is there already."""
-        body = {
-            "dag_run_id": run_id,
-            "logical_date": start.isoformat(),
-            "data_interval_start": start.isoformat(),
-            "data_interval_end": end.isoformat(),
-        }
+    def trigger(self, dag_id: str, run_id: str, start: datetime | None = None, end: datetime | None = None) -> None:
+        """Start a run, for a data interval if one is given, unless it is there already."""
+        first, last = (instant.isoformat() if instant else None for instant in (start, end))
+        body: dict[str, Any] = {"dag_run_id": run_id, "logical_date": first}
+        if first and last:
+            body |= {"data_interval_start": first, "data_interval_end": last}
         if run_id not in {run["dag_run_id"] for run in self.runs(dag_id)}:
             self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
 
@@ -92,18 +90,22 @@ class Airflow:
         ]
 
     def approve(self, dag_id: str, run_id: str, task_id: str, signature: str) -> None:
-        """Answer an approval with the steward's signature over the release hash."""
-        self._call(
-            "PATCH",
-            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails",
-            json={"chosen_options": ["Approve"], "params_input": {"signature": signature}},
-        )
+        """Answer an approval with the steward's signature over the release hash. Raises GovernanceError when the user may not."""
+        self._answer(dag_id, run_id, task_id, {"chosen_options": ["Approve"], "params_input": {"signature": signature}})
+
+    def reject(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Answer an approval with no."""
+        self._answer(dag_id, run_id, task_id, {"chosen_options": ["Reject"], "params_input": {"signature": ""}})
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         answer = self._call(
             "GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         )
         return answer["value"]
+
+    def _answer(self, dag_id: str, run_id: str, task_id: str, body: dict[str, Any]) -> None:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._call("PATCH", path, json=body)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         """The answer's JSON; a server error is asked again a few times (Airflow's SQLite answers so when it is busy)."""
