@@ -18,6 +18,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("governance.cli.check", "Report every fault of every declaration and write the compiled index."),
     "init": ("governance.cli.init", "Make a new home: gov.toml, an empty catalogue, a keyring."),
     "run": ("governance.cli.run", "Run the stages without Airflow."),
+    "quarantine": (
+        "governance.cli.quarantine",
+        "List, export, correct, release or reject rows that the rules set aside.",
+    ),
     "report": ("governance.cli.report", "Write the offline HTML report: quality by run, lineage of curated columns."),
     "keys": ("governance.cli.keys", "Serve the keys as a process of its own; list their names."),
     "portal": ("governance.cli.portal", "Serve the reports and the catalogue as web pages."),
