@@ -1,7 +1,7 @@
 """A steward's patch file: a CSV with `_batch`, `_row` and the columns to correct, as `gov quarantine export` writes it.
 
     cell with text      the value, as the source would have sent it (dates in ISO 8601 or in the contract's format)
-    empty cell          stays as it is; of an unparsed line: no value
+    empty cell          stays as it is; of an unparsed line: no value (a line with empty cells only is left alone)
     \\N                  no value
     column not there    stays as it is
 
@@ -48,7 +48,7 @@ def read_patch(file: Path, dataset: Dataset) -> pa.Table:
         raise _wrong(file, f"record {at} has no row number", "write 12, or L12 for an unparsed line")
     if patch.group_by(["batch", "key"]).aggregate([]).num_rows < patch.num_rows:
         raise _wrong(file, "a row is there twice", "keep one")
-    return patch
+    return _without_untouched_lines(patch)
 
 
 def fields_of(patch: pa.Table, dataset: Dataset) -> tuple[str, ...]:
@@ -81,6 +81,14 @@ def _keys(texts: pa.ChunkedArray) -> pa.ChunkedArray:
                         WHEN regexp_full_match(t, '[0-9]{1,18}') THEN TRY_CAST(t AS BIGINT) END AS key
             FROM (SELECT trim(t) AS t FROM given)"""
         return con.sql(query).to_arrow_table().column("key")
+
+
+def _without_untouched_lines(patch: pa.Table) -> pa.Table:
+    """Unparsed lines of which no cell is filled in are as they were exported: the patch does not speak of them."""
+    touched = pc.greater(patch.column("key"), 0)
+    for name in patch.column_names[2:]:
+        touched = pc.or_(touched, pc.not_equal(patch.column(name), ""))
+    return patch.filter(touched)
 
 
 def _wrong(file: Path, found: str, do: str) -> SourceContentError:

@@ -1,21 +1,27 @@
 from __future__ import annotations
 
+import csv
+import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from governance.cli.main import group
 from governance.errors import Conflict, NotReady, Refused, SourceContentError
 from governance.lake.specs import quarantine_spec
 from governance.manage.items import Wanted, items
 from governance.manage.repair import recount
 from governance.pipeline.context import Context
 from governance.pipeline.quarantine import Repaired, Selection, correct, reject, release
+from governance.pipeline.quarantine_export import export
 from governance.state import batches, tables
 from tests.pipeline.repairing import (
     NAME,
@@ -366,3 +372,119 @@ def decide_in(folder: str, kind: str) -> None:
         release(home, NAME, rows(2), **MEI)
     else:
         correct(home, NAME, Path(folder) / "patch.csv", **MEI)
+
+
+def exported(home: Context, folder: Path, subject: str = "user:mei", purpose: str = "data_quality") -> list[list[str]]:
+    export(home, NAME, folder / "out.csv", subject=subject, purpose=purpose)
+    with (folder / "out.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_an_export_has_the_fields_that_policy_opens_masks_included(home: Context, tmp_path: Path) -> None:
+    header, *body = exported(home, tmp_path)
+    assert header == ["_batch", "_row", "_reasons", "id", "name (masked)", "born", "amount"]
+    assert [tuple(row[1:]) for row in body] == [
+        ("2", "range:amount", "2", "B**", "1991-02-01", "-5.00"),
+        ("3", "required:name", "3", "", "1992-02-02", "3.00"),
+        ("4", "type:born type:amount", "4", "D**", "1993-02-30", "MarkedValue"),
+        ("L5", "unparsed", "", "", "", ""),
+        ("6", "unique:id", "7", "G**", "1994-06-05", "3.00"),
+        ("7", "unique:id", "7", "H**", "1994-06-06", "4.00"),
+    ]
+    assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o600
+
+
+def test_the_grant_of_an_export_names_exactly_the_keys_that_it_needs(home: Context, tmp_path: Path) -> None:
+    exported(home, tmp_path)
+    grant = entries(home, "grant")[-1]
+    assert grant["actor"]["subject"] == "user:mei"
+    assert grant["facts"]["keys"] == [f"health/health.visits.quarantine/{group}/1" for group in ("L3", "footer", "raw")]
+    (access,) = entries(home, "access")
+    assert access["facts"]["grant"] == grant["facts"]["grant"]
+    assert access["facts"]["tables"]["health.visits__quarantine"]["columns"]["name"] == "mask:chinese-name"
+    assert grant["facts"]["grant"] == entries(home, "grant_revoked")[-1]["facts"]["grant"]
+
+
+def test_an_unparsed_line_is_shown_where_every_field_is_raw(home: Context, tmp_path: Path) -> None:
+    header, *body = exported(home, tmp_path, "user:chief")
+    assert header == ["_batch", "_row", "_reasons", "id", "person", "name", "born", "amount", "_line"]
+    assert [row[-1] for row in body if row[1] == "L5"] == ["5,A5,Eve"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "purpose"),
+    [("user:other", "data_quality"), ("user:clerk", "data_quality"), ("user:mei", "statistics"), ("user:x", "y")],
+)
+def test_whoever_may_not_gets_no_file_and_is_in_the_ledger(
+    home: Context, tmp_path: Path, subject: str, purpose: str
+) -> None:
+    with pytest.raises(Refused):
+        export(home, NAME, tmp_path / "out.csv", subject=subject, purpose=purpose)
+    assert not (tmp_path / "out.csv").exists()
+    assert [entry["actor"]["subject"] for entry in entries(home, "access_refused")] == [subject]
+    assert entries(home, "access") == []
+
+
+@pytest.mark.parametrize("obligation", ["no_export: true", "max_rows: 3"])
+def test_obligations_of_the_rules_hold_for_an_export(tmp_path: Path, obligation: str) -> None:
+    make(tmp_path)
+    file = tmp_path / "catalog" / "access.yaml"
+    old = "where: {levels: [L1, L2]}, action: raw}"
+    file.write_text(file.read_text().replace(old, old[:-1] + f", obligations: {{{obligation}}}}}"))
+    home = reopen(tmp_path)
+    with pytest.raises(Refused):
+        export(home, NAME, tmp_path / "out.csv", subject="user:mei", purpose="data_quality")
+    assert not (tmp_path / "out.csv").exists()
+    assert not list(tmp_path.glob(".out.csv*"))
+
+
+def test_a_row_filter_holds_for_quarantined_rows_and_closes_unparsed_lines(tmp_path: Path) -> None:
+    make(tmp_path)
+    file = tmp_path / "catalog" / "access.yaml"
+    old = "where: {levels: [L1, L2]}, action: raw}"
+    new = (
+        'where: {tables: [health.visits], levels: [L1, L2]}, action: raw, row_filter: {column: id, op: "<", value: 4}}'
+    )
+    file.write_text(file.read_text().replace(old, new))
+    _, *body = exported(reopen(tmp_path), tmp_path)
+    assert [row[1] for row in body] == ["2", "3"]
+
+
+def test_an_exported_file_corrected_by_hand_is_a_patch(home: Context, tmp_path: Path) -> None:
+    exported(home, tmp_path)
+    text = (tmp_path / "out.csv").read_text(encoding="utf-8")
+    patched = text.replace("-5.00", "5.00").replace("1993-02-30", "1993-02-28").replace("MarkedValue", "4")
+    (tmp_path / "out.csv").write_text(patched, encoding="utf-8")
+    done = correct(home, NAME, tmp_path / "out.csv", **MEI)
+    assert (done.passed, done.held) == (2, 3)
+    assert (2, 2, "Bob") in table_rows(home)
+    assert (4, 4, "Dee") in table_rows(home)
+    again = correct(home, NAME, tmp_path / "out.csv", **MEI)
+    assert (again.passed, again.already, again.batches) == (0, 2, ())
+
+
+def gov(folder: Path, *args: str) -> Result:
+    return CliRunner().invoke(group, ["--home", str(folder), "quarantine", *args])
+
+
+def test_the_command_goes_the_whole_way(home: Context, tmp_path: Path) -> None:
+    listed = gov(tmp_path, "list", NAME, "--json")
+    assert listed.exit_code == 0, listed.output
+    assert [(row["row"], row["state"]) for row in json.loads(listed.output)][3] == ("L5", "quarantined")
+    assert "6 rows" in gov(tmp_path, "list", NAME).output
+    file, who = str(tmp_path / "p.csv"), ["--as", "user:mei", "--because", "told by telephone"]
+    out = gov(tmp_path, "export", NAME, "--to", file, "--as", "user:mei", "--purpose", "data_quality")
+    assert "name: mask:chinese-name" in out.output
+    assert "closed to you: person" in out.output
+    patch_of(tmp_path, PATCH)
+    assert "1 let in" in gov(tmp_path, "correct", NAME, "--patch", str(tmp_path / "patch.csv"), *who).output
+    assert "2 rejected" in gov(tmp_path, "reject", NAME, "--rows", f"{batch()}:4,L5", *who).output
+    assert "1 let in" in gov(tmp_path, "release", NAME, "--rule", "required:name", *who).output
+    assert counts(home) == (7, 1, 4, 2, 2)
+    lawful(home)
+
+
+@pytest.mark.parametrize("args", [[], ["--rows", "x"], ["--rows", "b:0"], ["--rows", "b:1", "--rule", "r"]])
+def test_the_command_says_how_rows_are_named(home: Context, tmp_path: Path, args: list[str]) -> None:
+    done = gov(tmp_path, "release", NAME, *args, "--as", "user:mei", "--because", "x")
+    assert done.exit_code == 2
