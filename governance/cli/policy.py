@@ -150,10 +150,7 @@ def _as_dict(change: Change) -> dict[str, Any]:
 
 def _show(changes: Iterable[Change]) -> None:
     listed = list(changes)
-    rows = [
-        (c.direction, c.subject, c.purpose, f"{c.table}.{c.field}", f"{c.before} -> {c.after}", _rules(c))
-        for c in listed[:SHOWN]
-    ]
+    rows = [(c.direction, c.subject, c.purpose, f"{c.table}.{c.field}", _step(c), _rules(c)) for c in listed[:SHOWN]]
     if rows:
         click.echo(as_text(["", "subject", "purpose", "field", "outcome", "rules"], rows))
     if len(listed) > SHOWN:
@@ -162,3 +159,11 @@ def _show(changes: Iterable[Change]) -> None:
 
 def _rules(change: Change) -> str:
     return f"{', '.join(change.before.rules) or '-'} -> {', '.join(change.after.rules) or '-'}"
+
+
+def _step(change: Change) -> str:
+    """Outcome before and after; rows and duties only where they change."""
+    before, after = change.before, change.after
+    if before[2:] == after[2:]:
+        return f"{before.outcome} -> {after.outcome}"
+    return f"{before} -> {after}"

@@ -13,12 +13,14 @@ from governance.catalog.types import TOKEN_SUFFIX, Catalogue, Dataset
 from governance.errors import Refused
 from governance.keys.keyring import Keyring
 from governance.keys.names import DigestKeyName, KeyName
+from governance.lake.specs import FOOTER_GROUP
 from governance.ledger.entry import canonical
 from governance.pipeline.context import Context
 from governance.pipeline.copies import Copies, Node, read_copies
 
 OUTSIDE = (
     "a backup of the keyring opens all that it held: destroy the keys there too",
+    "freed blocks of the disk may hold the former keyring file until they are written over: keep it on an encrypted disk",
     "the source systems have what they sent",
     "what another department collected for itself is no copy, even where it says the same",
     "answers, exports and reports that have left are where they went",
@@ -132,7 +134,10 @@ def _is_own(column: str) -> bool:
 
 
 def _selected(selection: Selection, asked: Iterable[Node], live: frozenset[str], copies: Copies) -> Iterator[str]:
-    """Keys that exist: all of a whole table or department; of a tag those that its own columns lie under."""
+    """Keys that exist: all of a whole table or department; of a tag those that its own columns lie under.
+
+    Footer keys stay: they open no value, and without one a table could not be written under another key group.
+    """
     for key in live:
         if key.startswith("digest:"):
             name = DigestKeyName.parse(key)
@@ -140,7 +145,8 @@ def _selected(selection: Selection, asked: Iterable[Node], live: frozenset[str],
             whole = name.kind == "rowdigest"
         else:
             own = KeyName.parse(key)
-            owner, table, epoch, whole = own.owner, own.table.removesuffix(".quarantine"), own.epoch, True
+            owner, table, epoch = own.owner, own.table.removesuffix(".quarantine"), own.epoch
+            whole = own.group != FOOTER_GROUP
         meant = whole and (owner in selection.departments or table in selection.datasets)
         if meant and selection.epoch in (None, epoch):
             yield key

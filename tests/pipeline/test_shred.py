@@ -28,7 +28,7 @@ from governance.pipeline.shred_plan import Selection, keyring_of, plan
 from governance.state import batches
 from governance.state.tables import lake_snapshot, ledger_entry, text
 from governance.state.values import Actor
-from tests.pipeline.home import FIRST, USE, Home, month, utility_home
+from tests.pipeline.home import FIRST, SUPPLY, SUPPLY_SQL, USE, Home, month, utility_home
 
 KEYS = {name: Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n, name in enumerate(("user:a", "user:b"), 1)}
 ACTOR = Actor("user:security", "keys.shred", "run-1")
@@ -77,7 +77,7 @@ def shredded(home: Home, plan_hash: str, names: tuple[str, ...] = ("user:a", "us
 def test_a_plan_names_the_copies_what_goes_with_them_and_what_stays(home: Home) -> None:
     with home.opened() as context:
         made = plan(context, WATER)
-    assert {key.split("/")[2] for key in made.selected} == {"landed", "L3", "L4", "footer", "raw"}
+    assert {key.split("/")[2] for key in made.selected} == {"landed", "L3", "L4", "raw"}
     assert made.copies == {"curated/curated.supply/L3/1": ("curated.supply.holder",)}
     assert made.together == {"water/water.meters/landed/1": ("every column of the landed originals",)}
     assert "curated.supply.reading: in clear" in made.readable
@@ -94,7 +94,7 @@ def test_what_is_asked_for_alone_leaves_copies_and_says_so(home: Home) -> None:
 def test_a_curated_table_alone_leaves_its_sources_and_says_so(home: Home) -> None:
     with home.opened() as context:
         made = plan(context, Selection(departments=("curated",)))
-    assert made.destroys == ("curated/curated.supply/L3/1", "curated/curated.supply/footer/1")
+    assert made.destroys == ("curated/curated.supply/L3/1",)
     assert "water.meters.holder: under water/water.meters/L3/1, which it was made from" in made.readable
     assert "the landed originals: under water/water.meters/landed/1, which it was made from" in made.readable
 
@@ -168,6 +168,15 @@ def test_copies_that_came_after_the_plan_ask_for_a_new_one(home: Home) -> None:
         shredded(home, plan_hash)
 
 
+def test_a_curated_table_goes_on_under_another_key_group(home: Home) -> None:
+    shredded(home, planned(home, Selection(departments=("curated",))))
+    assert "curated.supply" in {step.subject for step in home.run(month(3)).failed}
+    group_of = {"customProperties": [{"property": "gov.keyGroup", "value": "second"}]}
+    home.declare("curated.supply", {**SUPPLY, "holder": {**SUPPLY["holder"], **group_of}}, sql=SUPPLY_SQL)
+    assert home.run(month(4)).failed == ()
+    assert len(home.rows("curated.supply", ["holder"])) == 3
+
+
 def test_the_command_plans_signs_and_destroys(home: Home, tmp_path: Path) -> None:
     def gov(*args: str) -> str:
         result = CliRunner().invoke(group, ["--home", str(home.folder), "keys", *args])
@@ -183,7 +192,7 @@ def test_the_command_plans_signs_and_destroys(home: Home, tmp_path: Path) -> Non
         file = tmp_path / "key.pem"
         file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         approvals += ["--approve", f"{name}={gov('sign', made['plan'], '--key', str(file)).strip()}"]
-    assert "9 keys" in gov("shred", "--plan", made["plan"], "--yes", *approvals)
+    assert "7 keys" in gov("shred", "--plan", made["plan"], "--yes", *approvals)
     assert not set(made["destroys"]) & set(json.loads(gov("list", "--json")))
     refused = CliRunner().invoke(
         group, ["--home", str(home.folder), "keys", "shred", "--plan", made["plan"], *approvals]
