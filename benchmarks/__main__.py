@@ -14,6 +14,7 @@ MEASURES = {
     "governed_run": "benchmarks.governed_run",
     "governed_run_memory": "benchmarks.governed_run_memory",
     "dag_parse_s": "benchmarks.dag_parse",
+    "ledger": "benchmarks.ledger",
 }
 
 

@@ -38,9 +38,8 @@ def report(ledger: Ledger) -> Report:
 def test_eight_writers_and_two_sequencers_lose_nothing(ledger: Ledger) -> None:
     url, keys = ledger.database.url, str(ledger.home / "var" / "keys")
     sequencers = [writers.start("sequence", url, keys) for _ in range(2)]
-    started = [writers.start("write", url, str(ENTRIES)) for _ in range(WRITERS)]
-    slowest = max(writers.results(started))
-    signed = sum(writers.results(sequencers))
+    _, slowest = writers.written(url, WRITERS, ENTRIES)
+    signed = sum(int(writers.result(process)) for process in sequencers)
     ledger.append(1)
     ledger.sequence()
     found = report(ledger)

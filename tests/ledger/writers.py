@@ -6,11 +6,11 @@ sequence URL KEYS    follows until its standard input is closed; prints the numb
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import insert
@@ -27,13 +27,17 @@ ROOT = Path(__file__).parents[2]
 
 def write(url: str, entries: int) -> None:
     database, slowest = Database(url), 0.0
+    with database.read():
+        print("ready", flush=True)
+    sys.stdin.readline()
+    began = time.time()
     for n in range(entries):
         started = time.monotonic()
         with database.unit_of_work() as tx:
             tx.execute(insert(outbox).values(event=f"{database.writer} {n}", recorded_at=AT))
             append(tx, "stored", {"n": n}, actor=ACTOR, writer=database.writer, at=AT)
         slowest = max(slowest, time.monotonic() - started)
-    print(slowest)
+    print(json.dumps([began, time.time(), slowest]))
 
 
 def sequence(url: str, keys: Path) -> None:
@@ -52,14 +56,25 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def results(processes: Sequence[subprocess.Popen[str]]) -> list[float]:
-    """What each printed, after its end."""
-    found = []
-    for process in processes:
-        output, _ = process.communicate()
-        assert process.returncode == 0
-        found.append(float(output))
-    return found
+def written(url: str, writers: int, entries: int) -> tuple[float, float]:
+    """Seconds from the first writer's beginning to the last one's end, and the slowest transaction's."""
+    started = [start("write", url, str(entries)) for _ in range(writers)]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    found = [json.loads(result(process)) for process in started]
+    return max(f[1] for f in found) - min(f[0] for f in found), max(f[2] for f in found)
+
+
+def result(process: subprocess.Popen[str]) -> str:
+    """What it printed, after its end."""
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    return output
 
 
 if __name__ == "__main__":
