@@ -101,7 +101,7 @@ class _Side:
 
     def __init__(self, access: Access, shapes: Iterable[_Shape]) -> None:
         self.access = access
-        self._decider = Decider(access)
+        self._deciders: dict[tuple[str, ...], Decider] = {}
         self._named = frozenset(name for rule in access.rules for name in rule.subjects)
         self._attributes = sorted(_session_names(access.rules))
         self._classes: dict[_Place, frozenset[_Class]] = {}
@@ -116,10 +116,7 @@ class _Side:
         """Whether any rule speaks of them at all."""
         if (subject, purpose) not in self._concerned:
             known = self.access.subject(subject)
-            self._concerned[subject, purpose] = known is not None and any(
-                purpose in rule.purposes and (subject in rule.subjects or set(rule.roles).intersection(known.roles))
-                for rule in self.access.rules
-            )
+            self._concerned[subject, purpose] = known is not None and bool(self._rules(known, purpose))
         return self._concerned[subject, purpose]
 
     def sights(self, name: str, purpose: str, shape: _Shape, at: datetime) -> Sights:
@@ -146,8 +143,24 @@ class _Side:
         text = ColumnType("string")
         asked = [Column(name, text, own.level, tuple(sorted(own.tags))) for name, own in names.items()]
         asked += [Column(name, kind, None) for name, kind in filtered]
-        decisions = self._decider.decide(subject.name, purpose, table, asked, at=at)
+        decisions = self._decider(subject, purpose).decide(subject.name, purpose, table, asked, at=at)
         return {own: decisions[name] for name, own in names.items()}
+
+    def _decider(self, subject: Subject, purpose: str) -> Decider:
+        """Knows only the rules that speak of them: the others cannot apply, and Cedar reads all that it is given each time."""
+        rules = self._rules(subject, purpose)
+        ids = tuple(rule.id for rule in rules)
+        if ids not in self._deciders:
+            self._deciders[ids] = Decider(self.access.model_copy(update={"rules": rules}))
+        return self._deciders[ids]
+
+    def _rules(self, subject: Subject, purpose: str) -> tuple[Rule, ...]:
+        roles = set(subject.roles)
+        return tuple(
+            rule
+            for rule in self.access.rules
+            if purpose in rule.purposes and (subject.name in rule.subjects or roles.intersection(rule.roles))
+        )
 
     def _seen(self, decisions: Mapping[_Class, Decision]) -> Sights:
         """Row filters and obligations of all rules that open a visible field hold for the whole table."""
