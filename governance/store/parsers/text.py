@@ -26,18 +26,19 @@ def utf8_chunks(source: BinaryIO, encoding: str, where: str) -> Iterator[bytes]:
     """The text of `source` as UTF-8 chunks without a byte order mark.
 
     Bytes that are no text in `encoding` become bytes that are no UTF-8, so that the parser rejects exactly their line. Raises
-    SourceContentError for an unknown encoding, an empty file and a truncated or broken gzip.
+    SourceContentError for an unknown encoding, a file that cannot be in it (UTF-16 without its mark), an empty file and a truncated or
+    broken gzip.
     """
     decoder = _decoder(encoding, where)
     chunks = _raw_chunks(source, where)
     first = True
     for chunk in chunks:
-        text = chunk if decoder is None else _encode(decoder.decode(chunk))
+        text = chunk if decoder is None else _utf8(decoder, chunk, encoding, where)
         if first and text:
             text, first = text.removeprefix(codecs.BOM_UTF8), False
         if text:
             yield text
-    if decoder is not None and (rest := _encode(decoder.decode(b"", final=True))):
+    if decoder is not None and (rest := _utf8(decoder, b"", encoding, where, final=True)):
         first = False
         yield rest
     if first:
@@ -153,8 +154,13 @@ def _decoder(encoding: str, where: str) -> codecs.IncrementalDecoder | None:
     return codecs.getincrementaldecoder(found.name)(_UNDECODABLE)
 
 
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def _utf8(decoder: codecs.IncrementalDecoder, chunk: bytes, encoding: str, where: str, *, final: bool = False) -> bytes:
+    try:
+        return decoder.decode(chunk, final).encode("utf-8", "surrogatepass")
+    except UnicodeError:
+        raise SourceContentError(
+            f"it is no text in {encoding}", where=where, do="correct gov.encoding or have it written in this encoding"
+        ) from None
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
