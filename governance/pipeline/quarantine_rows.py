@@ -140,7 +140,7 @@ def opened(
                 database=database,
             )
         stack.callback(_revoke, context, grant.id, service)
-        con = stack.enter_context(_connection(context))
+        con = stack.enter_context(connection(context))
         lake.bind(con, "__stored_rows", spec.name, snapshot, sorted(set(source.values())), grant_id=grant.id)
         con.execute(f"CREATE VIEW {ITEMS} AS {_renamed(spec, source)}")
         yield Opened(context, dataset, snapshot, con, grant.id)
@@ -179,7 +179,7 @@ def _renamed(spec: TableSpec, source: dict[str, str]) -> str:
 
 
 @contextmanager
-def _connection(context: Context) -> Iterator[duckdb.DuckDBPyConnection]:
+def connection(context: Context) -> Iterator[duckdb.DuckDBPyConnection]:
     settings = context.settings
     config = {
         "threads": settings.threads,

@@ -1,0 +1,62 @@
+"""`gov judge`: try a changed suite on past batches before it is accepted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from governance.config import load_settings
+
+
+@click.command("judge")
+@click.argument("dataset")
+@click.option(
+    "--suite",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The changed suite; default: the one in force.",
+)
+@click.option(
+    "--last", type=click.IntRange(1), default=12, show_default=True, help="On so many batches, the newest first."
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+@click.pass_obj
+def command(home: Path | None, dataset: str, suite: Path | None, last: int, as_json: bool) -> None:
+    """Say what a suite would have held and let in of past batches. Nothing is changed.
+
+    Example: gov judge tax.invoices --suite new.json --last 12
+    """
+    from governance.cli.query import as_text
+    from governance.pipeline.backtest import back_test
+    from governance.pipeline.context import open_context
+
+    done = back_test(open_context(load_settings(home)), dataset, suite, last=last)
+    if as_json:
+        totals = {"would_hold": done.would_hold, "would_let_in": done.would_let_in}
+        click.echo(json.dumps({**asdict(done), **totals}, ensure_ascii=False))
+        return
+    lines = [
+        (
+            test.batch,
+            f"{test.found.rows:,}",
+            f"{test.found.held:,}",
+            f"{test.found.would_hold:,}",
+            f"{test.found.would_let_in:,}",
+            "would stop" if test.would_stop else "",
+        )
+        for test in done.batches
+    ]
+    click.echo(as_text(["batch", "rows", "held", "would hold", "would let in", ""], lines))
+    for title, by in (("would hold", "hold_by"), ("would let in, of", "let_in_by")):
+        total: dict[str, int] = {}
+        for test in done.batches:
+            for rule, rows in getattr(test.found, by).items():
+                total[rule] = total.get(rule, 0) + rows
+        for rule, rows in sorted(total.items(), key=lambda item: (-item[1], item[0])):
+            click.echo(f"  {title} {rule}: {rows:,}")
+    for rule in sorted({rule for test in done.batches for rule in test.found.errored}):
+        click.echo(f"  cannot be evaluated on some rows: {rule}")
+    if done.not_tested:
+        click.echo(f"  not tried, since they hold no row: {', '.join(done.not_tested)}")
