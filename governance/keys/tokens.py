@@ -107,8 +107,8 @@ def _contiguous(present: pa.Array) -> bytes:
         present = present.cast(pa.binary()) if not pa.types.is_binary(present.type) else present
         _, offsets_buffer, data = present.buffers()
         offsets = np.frombuffer(offsets_buffer, dtype=np.int32)[present.offset : present.offset + len(present) + 1]
-        widths = np.unique(np.diff(offsets))
-        if len(widths) > 1:
+        widths = np.diff(offsets)
+        if len(widths) and not (widths == widths[0]).all():
             raise ValueError("values of one width are expected")
         width = int(widths[0]) if len(widths) else BLOCK_BYTES
         flat = (

@@ -44,7 +44,9 @@ class Membership:
         known: npt.NDArray[np.bool_] = place.is_valid().to_numpy(zero_copy_only=False)
         where = pc.fill_null(place, 0).to_numpy()
         at = batch.column(self.at).to_numpy(zero_copy_only=False).astype("datetime64[D]")
-        untimely: npt.NDArray[np.bool_] = (at < self.start[where]) | (at >= self.end[where])  # FALSE where there is no day
+        untimely: npt.NDArray[np.bool_] = (at < self.start[where]) | (
+            at >= self.end[where]
+        )  # FALSE where there is no day
         return present & (~known | untimely)
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from governance.state.values import RuleMetric
 from governance.store.lookups import DUPLICATE
-from governance.store.plan import BITS, RAW, ROW, Plan, error_word, flag, word
+from governance.store.plan import BITS, RAW, ROW, Plan, Skip, error_word, flag, word
 
 Words = list[npt.NDArray[np.int64]]
 
@@ -34,8 +34,12 @@ class Counter:
     skipped: dict[int, int] = field(default_factory=dict)
     errors: set[int] = field(default_factory=set)
     _type_bits: dict[str, int] = field(init=False)
+    _skips: tuple[Skip, ...] = field(init=False)
+    _flags: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._skips = tuple(self.plan.skip(reason) for reason in self.plan.reasons)
+        self._flags = {speaks: flag(n) for n, speaks in enumerate(self.plan.flags())}
         types = ((r.columns[0], bit) for bit, r in enumerate(self.plan.reasons) if r.id.startswith("type:"))
         self._type_bits = dict(types)
 
@@ -44,9 +48,8 @@ class Counter:
         broken = _by_bit(words)
         for bit, rows in broken.items():
             self.unexpected[bit] = self.unexpected.get(bit, 0) + rows
-        flags = {speaks: flag(n) for n, speaks in enumerate(self.plan.flags())}
         for bit in range(len(self.plan.reasons)):
-            skipped = self._skipped(batch, bit, flags, broken)
+            skipped = self._skipped(batch, bit, broken)
             if skipped:
                 self.skipped[bit] = self.skipped.get(bit, 0) + skipped
         if self.plan.careful:
@@ -62,8 +65,8 @@ class Counter:
             found[reason.id] = counted
         return found
 
-    def _skipped(self, batch: pa.RecordBatch, bit: int, flags: Mapping[str, str], broken: Mapping[int, int]) -> int:
-        skip = self.plan.skip(self.plan.reasons[bit])
+    def _skipped(self, batch: pa.RecordBatch, bit: int, broken: Mapping[int, int]) -> int:
+        skip = self._skips[bit]
         match skip.kind:
             case "none":
                 return 0
@@ -74,7 +77,7 @@ class Counter:
             case "bad":
                 return broken.get(self._type_bits[skip.name], 0)
             case "flag":
-                return int(batch.num_rows) - int(batch.column(flags[skip.name]).true_count)
+                return int(batch.num_rows) - int(batch.column(self._flags[skip.name]).true_count)
 
 
 @dataclass(frozen=True, slots=True)

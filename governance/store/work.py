@@ -113,14 +113,11 @@ class Work:
         known = {f.name for f in self.dataset.fields}
         errored = {r.id: "UnknownColumn" for r in plan.reasons if not set(_named(r)) <= known}
         plan = replace(plan, errored=errored)
-        for reason in plan.reasons:
-            if reason.id in errored:
-                continue
-            alone = replace(plan, reasons=(_bindable(reason),), digests=False)
-            try:
-                con.sql(judge_sql(alone, {}, relation, has_lines=False))
-            except duckdb.Error as error:
-                errored[reason.id] = type(error).__name__
+        sound = [reason for reason in plan.reasons if reason.id not in errored]
+        if _bind_error(con, replace(plan, reasons=tuple(map(_bindable, sound)), digests=False), relation):
+            for reason in sound:
+                if error := _bind_error(con, replace(plan, reasons=(_bindable(reason),), digests=False), relation):
+                    errored[reason.id] = error
         return replace(plan, errored=dict(errored))
 
     def _lookups(self, plan: Plan, found: Repeats, engine: Engines) -> Lookups:
@@ -275,6 +272,15 @@ class Work:
 
 def _named(reason: Reason) -> tuple[str, ...]:
     return (*reason.columns, *([reason.valid_at] if isinstance(reason, CodeSetRule) and reason.valid_at else []))
+
+
+def _bind_error(con: duckdb.DuckDBPyConnection, plan: Plan, relation: str) -> str:
+    """Class of the error with which the plan's statement does not bind; empty when it does."""
+    try:
+        con.sql(judge_sql(plan, {}, relation, has_lines=False))
+    except duckdb.Error as error:
+        return type(error).__name__
+    return ""
 
 
 def _bindable(reason: Reason) -> RowRule:
