@@ -91,6 +91,15 @@ def test_bytes_that_are_no_entry_are_found(database: Database) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"counter":1.5}', b'{"a":NaN}', b"\xff", b'{"a":"\\ud800"}', b"[" * 9999, b'{"a":1,"a":1}']
+)
+def test_bytes_that_append_never_writes_are_found(database: Database, body: bytes) -> None:
+    with database.unit_of_work() as tx:
+        tx.execute(update(ledger_entry).where(ledger_entry.c.id == 6).values(body=body, leaf_hash=leaf_hash(body)))
+    assert any("no entry" in problem or "not canonical" in problem for problem in problems(database))
+
+
 def test_the_command_answers_and_fails_on_damage(database: Database, tmp_path: Path) -> None:
     sound = CliRunner().invoke(command, ["verify", "--json"], obj=tmp_path)
     assert json.loads(sound.output)["entries"] == 6
