@@ -29,11 +29,17 @@ def wake_execution_api(port: int) -> bool:
 
 
 class Airflow:
-    """A client of one Airflow; `login` before anything but `healthy`."""
+    """A client of one Airflow, as a context manager; `login` before anything but `healthy`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._http = httpx.Client(base_url=url, timeout=60)
+
+    def __enter__(self) -> Airflow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def healthy(self) -> bool:
         """Whether API server, scheduler and DAG processor all say that they are well."""
@@ -70,8 +76,10 @@ class Airflow:
         if run_id not in {run["dag_run_id"] for run in self.runs(dag_id)}:
             self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
 
-    def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params={"limit": 100})
+    def runs(self, dag_id: str = "~") -> list[dict[str, Any]]:
+        """The latest hundred runs of a DAG, or of all."""
+        query = {"limit": 100, "order_by": "-run_after"}
+        answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query)
         return list(answer["dag_runs"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from governance.config import Settings, load_settings
 from governance.errors import GovernanceError
 from governance.orchestrate.client import Airflow
-from governance.orchestrate.environment import password
+from governance.orchestrate.environment import airflow_home, password
 from governance.orchestrate.processes import ended_by_signal
 from governance.orchestrate.serve import airflow
 
@@ -64,9 +65,8 @@ def run(folder: Path, *, people: int, seed: int) -> None:
         _generate(settings, MONTHS[0], people, seed)
         say(f"demo city of {people:,} people generated: five departments, month {MONTHS[0]}")
 
-    with airflow(settings, meanwhile=prepare) as served:
+    with airflow(settings, meanwhile=prepare) as served, Airflow(served.url) as client:
         say(f"Airflow is up at {served.url}")
-        client = Airflow(served.url)
         client.login("steward", password(settings, "steward"))
         departments = _departments(client, settings)
         for number, month in enumerate(MONTHS):
@@ -135,24 +135,20 @@ def _month(client: Airflow, settings: Settings, departments: list[str], month: s
     seen: set[str] = set()
     deadline = time.monotonic() + RUN_SECONDS
     while True:
-        _tell(client, [*departments], run_id, seen, say)
-        published = [r for r in client.runs(PUBLISH) if r["state"] == "success"]
-        if len(published) >= count:
+        runs = client.runs()
+        for found in runs:
+            if found["dag_run_id"] == run_id and found["state"] == "success" and found["dag_id"] not in seen:
+                seen.add(found["dag_id"])
+                say(f"{found['dag_id']}: collected, stored, managed")
+        releases = [found["state"] for found in runs if found["dag_id"] == PUBLISH]
+        if releases.count("success") >= count:
             say(f"month {month}: published")
             return
-        for approval in client.open_approvals(PUBLISH):
-            _answer(client, settings, approval, say)
-        _stop_if_broken(client, departments, run_id, deadline)
+        if "running" in releases:
+            for approval in client.open_approvals(PUBLISH):
+                _answer(client, settings, approval, say)
+        _stop_if_broken(client, settings, runs, deadline)
         time.sleep(0.5)
-
-
-def _tell(client: Airflow, dags: list[str], run_id: str, seen: set[str], say: Progress) -> None:
-    for dag in dags:
-        states = {r["dag_run_id"]: r["state"] for r in client.runs(dag)}
-        state = states.get(run_id)
-        if state in ("success", "failed") and dag not in seen:
-            seen.add(dag)
-            say(f"{dag}: collected, stored, managed" if state == "success" else f"{dag}: {state}")
 
 
 def _answer(client: Airflow, settings: Settings, approval: dict[str, object], say: Progress) -> None:
@@ -167,16 +163,22 @@ def _answer(client: Airflow, settings: Settings, approval: dict[str, object], sa
     say(f"steward signed release {release[:12]}… and approved it")
 
 
-def _stop_if_broken(client: Airflow, departments: list[str], run_id: str, deadline: float) -> None:
-    if time.monotonic() < deadline:
+def _stop_if_broken(client: Airflow, settings: Settings, runs: list[dict[str, Any]], deadline: float) -> None:
+    """Raises GovernanceError that names the tasks, when a run has failed or the month takes too long."""
+    broken = [found for found in runs if found["state"] == "failed"]
+    if not broken and time.monotonic() < deadline:
         return
-    stuck = []
-    for dag in sorted(client.dags()):
-        for dag_run in client.runs(dag):
-            for task in client.tasks(dag, dag_run["dag_run_id"]):
-                if task["state"] not in ("success", "skipped"):
-                    stuck.append(f"{dag}.{task['task_id']}[{task['map_index']}]: {task['state']}")
-    raise GovernanceError("the month has not been published in time", where="; ".join(stuck[:10]) or "no task is stuck")
+    at_fault = [
+        f"{found['dag_id']}.{task['task_id']}: {task['state']}"
+        for found in broken or [found for found in runs if found["state"] == "running"]
+        for task in client.tasks(found["dag_id"], found["dag_run_id"])
+        if task["state"] not in ("success", "skipped", "upstream_failed")
+    ]
+    raise GovernanceError(
+        "a task failed" if broken else "the month has not been published in time",
+        where="; ".join(at_fault[:10]) or "no task",
+        do=f"read its log in {airflow_home(settings) / 'logs'}",
+    )
 
 
 def _interval(month: str) -> tuple[datetime, datetime]:

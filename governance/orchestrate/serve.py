@@ -65,9 +65,10 @@ def airflow(
         for name in PROCESSES:
             with held_back():
                 started.append(_start(name, environment, logs, port))
-        client = Airflow(f"http://127.0.0.1:{port}")
-        _wait_until_ready(client, started, logs, port)
-        yield Served(client.url, logs)
+        url = f"http://127.0.0.1:{port}"
+        with Airflow(url) as client:
+            _wait_until_ready(client, started, logs, port)
+        yield Served(url, logs)
     finally:
         with held_back():
             _stop(started)

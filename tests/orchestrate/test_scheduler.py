@@ -104,8 +104,9 @@ def test_the_search_for_sensitive_values_would_find_one(done: Done) -> None:
 
 
 def test_only_the_assigned_steward_may_answer_and_only_a_true_signature_publishes(done: Done) -> None:
-    with airflow(done.settings) as served:
-        steward, engineer = (logged_in(served.url, done.settings, user) for user in ("steward", "engineer"))
+    with airflow(done.settings) as served, Airflow(served.url) as steward, Airflow(served.url) as engineer:
+        steward.login("steward", password(done.settings, "steward"))
+        engineer.login("engineer", password(done.settings, "engineer"))
         steward.trigger(PUBLISH, "wrong")
         approval = waited_for(lambda: next(iter(steward.open_approvals(PUBLISH)), None))
         instance = approval["task_instance"]
@@ -150,12 +151,6 @@ def found_in(content: bytes, values: set[str]) -> set[str]:
         for value in texts
         if value.encode() in wide or value.encode("gb18030") in wide or json.dumps(value).strip('"').encode() in escaped
     }
-
-
-def logged_in(url: str, settings: Settings, user: str) -> Airflow:
-    client = Airflow(url)
-    client.login(user, password(settings, user))
-    return client
 
 
 def state(client: Airflow, run_id: str) -> str | None:
