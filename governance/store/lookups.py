@@ -136,7 +136,7 @@ class Lookups:
     def _table(self, name: str, given: pa.Table | pa.RecordBatchReader, query: str) -> str:
         self.con.register("given", given)
         try:
-            self.con.execute(f"CREATE TEMP TABLE {name} AS {query}")
+            self.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")  # a pass may be made twice
         finally:
             self.con.unregister("given")
         return name
