@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
+import pydoc
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -194,3 +197,32 @@ def _parse(command: click.Command, words: list[str], line: str) -> None:
     options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
     for word in words:
         assert not word.startswith("--") or word.partition("=")[0] in options, f"{line}: {word}"
+
+
+def test_the_signatures_of_the_architecture_are_those_of_the_code() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    lines = re.findall(
+        r"^([a-z_]+(?:\.\w+)+)\((.*?)\)(?= |$)", text.partition("```python")[2].partition("```")[0], re.M
+    )
+    assert len(lines) > 30
+    for name, told in lines:
+        found = inspect.signature(pydoc.locate(f"governance.{name}")).parameters.values()
+        names = [parameter.name for parameter in found if parameter.name != "self"]
+        assert [word.strip() for word in told.split(",") if word.strip() not in ("*", "")] == names, name
+        keyword_only = [p.name for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        assert [w.strip() for w in told.partition("*")[2].split(",") if w.strip()] == keyword_only, name
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_checked() -> None:
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert re.findall(r"^ {4}(\S.*)$", text.partition("\n## ")[0], re.M) == layers["layers"]
+
+
+def test_every_crash_point_that_the_architecture_names_is_in_the_code() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Commit")[2].partition("\n## ")[0]
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "governance").rglob("*.py"))
+    for point in re.findall(r"`((?:collect|store|lake|manage|develop|ledger)\.\w+)`", text):
+        assert f'crash_point("{point}")' in code
