@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
 from governance.state.tables import ledger_entry
 
 _ROWS = 5_000
+_COLUMNS = [ledger_entry.c[name] for name in ("id", "position", "body", "leaf_hash", "writer", "counter", "kind")]
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """One entry as it is kept: `where` names it in a message; `position` is None until it is sequenced. What an export
     does not keep beside the bytes is None."""
 
@@ -29,9 +28,9 @@ class Stored:
 
 def entries(connection: Connection) -> Iterator[Stored]:
     """All entries, a page at a time: by position, then those without one by id."""
-    placed = select(ledger_entry).where(ledger_entry.c.position.is_not(None))
+    placed = select(*_COLUMNS).where(ledger_entry.c.position.is_not(None))
     yield from _pages(connection, placed.order_by(ledger_entry.c.position), "position")
-    waiting = select(ledger_entry).where(ledger_entry.c.position.is_(None))
+    waiting = select(*_COLUMNS).where(ledger_entry.c.position.is_(None))
     yield from _pages(connection, waiting.order_by(ledger_entry.c.id), "id")
 
 
@@ -40,9 +39,8 @@ def _pages(connection: Connection, query: Select[Any], by: str) -> Iterator[Stor
     while True:
         page = query if last is None else query.where(ledger_entry.c[by] > last)
         rows = connection.execute(page.limit(_ROWS)).all()
-        for row in rows:
-            where = f"entry {row.id}"
-            yield Stored(where, row.position, row.body, row.leaf_hash, row.writer, row.counter, row.kind)
+        for number, *columns in rows:
+            yield Stored(f"entry {number}", *columns)
         if len(rows) < _ROWS:
             return
         last = getattr(rows[-1], by)
