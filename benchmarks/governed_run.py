@@ -52,7 +52,10 @@ def same(rows: int) -> None:
     lake, out = orders.home_folder(rows) / "var" / "lake", output(rows)
     with duckdb.connect() as con:
         pairs = (
-            (f"SELECT count(*) FROM '{lake}/bench/orders/data/*.parquet'", f"SELECT count(*) FROM '{out}/orders.parquet'"),
+            (
+                f"SELECT count(*) FROM '{lake}/bench/orders/data/*.parquet'",
+                f"SELECT count(*) FROM '{out}/orders.parquet'",
+            ),
             (
                 f"SELECT count(*) FROM '{lake}/bench/orders__quarantine/data/*.parquet'",
                 f"SELECT count(*) FROM '{out}/orders_quarantine.parquet'",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from governance.pipeline import curate, ingest
 from governance.pipeline.context import Context
+from governance.pipeline.preload import preload
 from governance.pipeline.events import mirror_lineage
 from governance.pipeline.steps import Report, Step, silent
 from governance.state.values import Window
@@ -53,6 +54,7 @@ def run_all(
 
     A dataset or model that fails stops none of its neighbours. The lineage events of what was done are mirrored at the end.
     """
+    preload()
     run = run or new_run()
     names = list(datasets) if datasets is not None else collectable(context)
     steps = list(ingest.collect_datasets(context, names, window, run, again=again, report=report))

@@ -3,7 +3,7 @@
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.catalog.types import ColumnType, Field
@@ -55,6 +55,7 @@ def test_numbers_and_their_text_give_one_block() -> None:
     assert _blocks([42]).to_pylist() == _blocks(["42"]).to_pylist()
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(alphabet="abc１Ａé\u0301 9", max_size=4)), max_size=8))
 def test_standardising_twice_changes_nothing(values: list[str | None]) -> None:
     upper = [None if v is None else v.strip().upper() for v in values]

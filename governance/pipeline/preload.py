@@ -1,0 +1,42 @@
+"""The engines that later stages need, imported beside the first one: pyiceberg and Great Expectations take four seconds together."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from governance import manage
+
+_SWITCH_SECONDS = 0.0005
+"""While modules are imported, the stage beside asks for the interpreter often and briefly: it is not to wait the usual 5 ms each time."""
+
+
+def preload() -> threading.Thread:
+    """Begin to import in the background; whoever needs an engine sooner waits for its import as usual."""
+    loading = threading.Thread(target=_load, name="preload", daemon=True)
+    loading.start()
+    return loading
+
+
+def _load() -> None:
+    with _giving_way():
+        importlib.import_module("governance.lake.iceberg")
+        manage.preload(wait=True)
+
+
+@contextmanager
+def _giving_way() -> Iterator[None]:
+    """Short turns of the interpreter's lock, and no garbage collection: modules are made to stay."""
+    interval, collecting = sys.getswitchinterval(), gc.isenabled()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.disable()
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        if collecting:
+            gc.enable()
