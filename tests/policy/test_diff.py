@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from governance.catalog.types import Catalogue, ColumnType, Field, Level
+from governance.errors import DeclarationError
 from governance.policy.access import parse_access
+from governance.policy.compare import Sight, compare
 from governance.policy.decide import Column, Decider
 from governance.policy.diff import counted, diff, new_approvers
+from governance.policy.restrictions import Policy, compile_restrictions
 from tests.policy.conftest import curated
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -122,6 +130,74 @@ def test_it_agrees_with_deciding_each_field_by_itself(catalogue):
     found = diff(*sides, catalogue, at=AT)
     assert {(c.subject, c.table, c.field, str(c.before.outcome), str(c.after.outcome)) for c in found} == expected
     assert counted(found)["gains"] + counted(found)["loses"] + counted(found)["differs"] == len(found)
+
+
+RULE = st.builds(
+    lambda n, who, purpose, where, action, more: (
+        f"  - {{id: r{n}, {who}, purposes: [{purpose}], where: {{{where}}}, action: {action}{more if action != 'none' else ''}}}"
+    ),
+    st.integers(0, 10**6),
+    st.sampled_from(["roles: [clerk]", "roles: [doctor]", 'subjects: ["user:b"]', "roles: [clerk, doctor]"]),
+    st.sampled_from(["care", "counting", "care, counting"]),
+    st.sampled_from(
+        [
+            "levels: [L1, L2]",
+            "levels: [L3]",
+            "tags: [phone]",
+            "levels: [L1, L2, L3], without_tags: [name]",
+            "tables: [curated.person]",
+        ]
+    ),
+    st.sampled_from(["raw", "none", '"mask:replace-with-null"', "aggregate_only(10)"]),
+    st.sampled_from(
+        [
+            "",
+            ", row_filter: {column: district, op: in, session: places}",
+            ', row_filter: {column: district, op: "=", value: "2"}',
+            ", obligations: {max_rows: 5}",
+            ", obligations: {no_export: true}",
+            ", valid_from: 2027-01-01",
+        ]
+    ),
+)
+HEAD = RULES.partition("rules:")[0] + "rules:\n"
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(RULE, min_size=1, max_size=5, unique_by=lambda rule: rule[:20]),
+    st.lists(RULE, min_size=1, max_size=5, unique_by=lambda rule: rule[:20]),
+)
+def test_of_any_two_rules_it_says_what_the_restrictions_of_the_query_service_say(catalogue, old, new):
+    sides = []
+    for rules in (old, new):
+        try:
+            sides.append(access(HEAD + "\n".join(rules), catalogue))
+        except DeclarationError:
+            assume(False)
+    expected = set()
+    for subject, purpose, name in product(("user:a", "user:b", "user:c"), ("care", "counting"), catalogue.models):
+        before, after = (restricted(side, subject, purpose, name, catalogue) for side in sides)
+        expected |= {(subject, purpose, name, f, d) for f in before if (d := compare(before[f], after[f])) is not None}
+    found = diff(*sides, catalogue, at=AT)
+    assert {(c.subject, c.purpose, c.table, c.field, c.direction) for c in found if c.since == AT} == expected
+
+
+def restricted(side, subject, purpose, table, catalogue):
+    """Each field as the query service would restrict it, in the words of `compare`."""
+    columns = tuple(Column.of(field) for field in catalogue.models[table].contract.fields)
+    ids = {column.name: number for number, column in enumerate(columns, 1)}
+    policy = Policy(Decider(side), columns, "hash")
+    held = compile_restrictions(
+        [policy], subject=subject, purpose=purpose, table=table, snapshot=1, field_ids=ids, at=AT
+    )
+    parts = held.row_filter.parts if held.row_filter else ()
+    rows = frozenset(
+        json.dumps(part.model_dump(mode="json", by_alias=True, exclude_defaults=True), ensure_ascii=False)
+        for part in parts
+    )
+    duties = (rows, held.no_export, held.max_rows)
+    return {c.name: Sight(c.outcome, (), *duties) if c.visible else Sight(c.outcome) for c in held.columns}
 
 
 def test_ten_thousand_fields_and_a_hundred_subjects_take_seconds(catalogue):
