@@ -55,13 +55,15 @@ class Versions:
         """All typed rows of the batch: keys and DIGEST. Identical rows count once where the contract declares them duplicates."""
         self.con.register("new_rows", rows)
         distinct = "DISTINCT " if self.dataset.deduplicate == "identical" else ""
-        self.con.execute(f"CREATE TEMP TABLE new AS SELECT {distinct}{self._hash()} AS k, {DIGEST} AS d FROM new_rows")  # noqa: S608
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE new AS SELECT {distinct}{self._hash()} AS k, {DIGEST} AS d FROM new_rows"  # noqa: S608
+        )
         self.con.unregister("new_rows")
 
     def load_old(self, rows: pa.RecordBatchReader | None) -> None:
         """The present rows before the batch: keys and OLD_COLUMNS; None when there are none."""
         self.con.execute(
-            "CREATE TEMP TABLE old (k UHUGEINT, d BLOB, position BIGINT, valid_from TIMESTAMP, recorded_at TIMESTAMP)"
+            "CREATE OR REPLACE TEMP TABLE old (k UHUGEINT, d BLOB, position BIGINT, valid_from TIMESTAMP, recorded_at TIMESTAMP)"
         )
         if rows is not None:
             self.con.register("old_rows", rows)
@@ -78,7 +80,7 @@ class Versions:
         ).to_arrow_reader(BATCH_ROWS)
         lookups.con.register("same", same)
         lookups.con.execute(
-            f"CREATE TEMP TABLE versions AS SELECT {whole(KEY)} AS __k, valid_from AS __from, recorded_at AS __recorded FROM same"  # noqa: S608
+            f"CREATE OR REPLACE TEMP TABLE versions AS SELECT {whole(KEY)} AS __k, valid_from AS __from, recorded_at AS __recorded FROM same"  # noqa: S608
         )
         lookups.con.unregister("same")
         hashed = self._hash("src.")
@@ -116,7 +118,9 @@ class Versions:
         self.con.register(
             "set_aside", pa.Table.from_batches(self._aside, schema=schema) if self._aside else schema.empty_table()
         )
-        self.con.execute(f"CREATE TEMP TABLE aside AS SELECT {whole(KEY)} AS k, {DIGEST} AS d FROM set_aside")  # noqa: S608
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE aside AS SELECT {whole(KEY)} AS k, {DIGEST} AS d FROM set_aside"  # noqa: S608
+        )
         self.con.unregister("set_aside")
         absent = "carry" if self.dataset.load_mode == "upsert" else "hold" if self.unknowable else "close"
         self.con.execute(_FATES, {"absent": absent})
@@ -132,7 +136,7 @@ class Versions:
         """The rows of before that this batch closes, holds or carries, as the table keeps them. `con` sees values: it must not spill."""
         fates = self.con.sql(f"SELECT {halves('k', KEY)}, d, fate, keep FROM fates").to_arrow_reader(BATCH_ROWS)  # noqa: S608
         con.register("fates_given", fates)
-        con.execute(f"CREATE TEMP TABLE fates AS SELECT {whole(KEY)} AS k, d, fate, keep FROM fates_given")  # noqa: S608
+        con.execute(f"CREATE OR REPLACE TEMP TABLE fates AS SELECT {whole(KEY)} AS k, d, fate, keep FROM fates_given")  # noqa: S608
         con.unregister("fates_given")
         con.register("old_rows", rows)
         names = [quoted(name) for name in rows.schema.names if name not in ("_valid_to", "_current", "_held")]
@@ -157,7 +161,7 @@ def _instant(value: datetime) -> pa.Scalar:
 
 
 _COMPARE = f"""
-    CREATE TEMP TABLE compared AS
+    CREATE OR REPLACE TEMP TABLE compared AS
     WITH n AS (SELECT k, {_MULTISET} FROM new GROUP BY k),
          o AS (SELECT k, {_MULTISET}, max(valid_from) AS valid_from, max(recorded_at) AS recorded_at FROM old GROUP BY k)
     SELECT coalesce(n.k, o.k) AS k,
@@ -168,7 +172,7 @@ _COMPARE = f"""
 """  # noqa: S608
 
 _FATES = """
-    CREATE TEMP TABLE fates AS
+    CREATE OR REPLACE TEMP TABLE fates AS
     WITH held AS (SELECT DISTINCT k FROM aside),
          passed AS (
              SELECT k, d, sum(n) AS n FROM (
