@@ -45,17 +45,20 @@ def verdict(
     *,
     rows: int,
     quarantined: int,
+    sets_aside: bool = True,
     meta: Mapping[str, Any] | None = None,
 ) -> tuple[Outcome, tuple[str, ...], str]:
     """(outcome, ids of what stopped or warned, JSON text of GX's suite result).
 
     `rows` are all records of the batch, unparsed ones too, of which `quarantined` were set aside. The result holds counts, and no
     value of an encrypted column. An expectation without a metric, or whose rule errored, errors: it is never a pass.
+    `sets_aside` False says that no row can be set aside (a curated table): there a failure of severity quarantine stops.
     """
     judgements = judge_expectations(rules.expectations, lambda e, name: _metric(dataset, metrics, e, name))
     errored = [j.expectation.id for j in judgements if j.error]
     failed = [j for j in judgements if not j.success and not j.error]
-    stopped = [j.expectation.id for j in failed if severity(j.expectation) == "stop"]
+    stopping = ("stop",) if sets_aside else ("stop", "quarantine")
+    stopped = [j.expectation.id for j in failed if severity(j.expectation) in stopping]
     warned = [j.expectation.id for j in failed if severity(j.expectation) == "warn"]
     too_many = rows > 0 and quarantined / rows > dataset.max_quarantine
     stops = [*errored, *stopped, *([MAX_QUARANTINE] if too_many else [])]

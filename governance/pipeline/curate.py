@@ -56,5 +56,5 @@ def _build_one(context: Context, model: Model, actor: Actor) -> Done:
 def _decide(
     model: Model, rules: RowRules, metrics: Mapping[str, RuleMetric], rows: int
 ) -> tuple[Outcome, tuple[str, ...], str]:
-    """Manage's verdict on a built table: no row of it is ever split off, so nothing is quarantined."""
-    return verdict(model.contract, rules, metrics, rows=rows, quarantined=0)
+    """Manage's verdict on a built table: no row of it is ever split off, so what would set rows aside elsewhere stops it."""
+    return verdict(model.contract, rules, metrics, rows=rows, quarantined=0, sets_aside=False)
