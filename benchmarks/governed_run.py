@@ -50,21 +50,17 @@ def output(rows: int) -> Path:
 def same(rows: int) -> None:
     """Both give the same curated table and as many passed and quarantined rows, or the comparison is worth nothing."""
     lake, out = orders.home_folder(rows) / "var" / "lake", output(rows)
+    counted, sums = (
+        "SELECT count(*) FROM read_parquet(?)",
+        "SELECT region, grade, orders, amount FROM read_parquet(?) ORDER BY ALL",
+    )
+    compared_files = (
+        (counted, lake / "bench/orders/data/*.parquet", out / "orders.parquet"),
+        (counted, lake / "bench/orders__quarantine/data/*.parquet", out / "orders_quarantine.parquet"),
+        (counted, lake / "bench/members/data/*.parquet", out / "members.parquet"),
+        (sums, lake / "curated/turnover/data/*.parquet", out / "turnover.parquet"),
+    )
     with duckdb.connect() as con:
-        pairs = (
-            (
-                f"SELECT count(*) FROM '{lake}/bench/orders/data/*.parquet'",
-                f"SELECT count(*) FROM '{out}/orders.parquet'",
-            ),
-            (
-                f"SELECT count(*) FROM '{lake}/bench/orders__quarantine/data/*.parquet'",
-                f"SELECT count(*) FROM '{out}/orders_quarantine.parquet'",
-            ),
-            (
-                f"SELECT region, grade, orders, amount FROM '{lake}/curated/turnover/data/*.parquet' ORDER BY ALL",
-                f"SELECT * FROM '{out}/turnover.parquet' ORDER BY ALL",
-            ),
-        )
-        for own, given in pairs:
-            if con.execute(own).fetchall() != con.execute(given).fetchall():
-                raise AssertionError(f"the two runs differ: {own}")
+        for query, own, given in compared_files:
+            if con.execute(query, [str(own)]).fetchall() != con.execute(query, [str(given)]).fetchall():
+                raise AssertionError(f"the two runs differ: {own.relative_to(lake)}")

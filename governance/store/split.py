@@ -107,7 +107,7 @@ def split(plan: Plan, batch: pa.RecordBatch, counter: Counter) -> Parts:
     passed = batch if good.all() else batch.filter(pa.array(good))
     if not bad.any():
         return Parts(passed, batch.slice(0, 0), pa.array([], REASONS_TYPE))
-    return Parts(passed, batch.filter(pa.array(bad)), _reasons(plan, [values[bad] for values in words]))
+    return Parts(passed, batch.take(pa.array(np.flatnonzero(bad))), _reasons(plan, [values[bad] for values in words]))
 
 
 def passed_rows(plan: Plan, batch: pa.RecordBatch, id_of_batch: str) -> pa.RecordBatch:
