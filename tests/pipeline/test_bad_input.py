@@ -24,13 +24,20 @@ WHOLE = "\n".join([",".join(METERS), *NEXT, ""]).encode("utf-8")
 SOURCE = "water.meters.csv"
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """The first month let in, the second delivered."""
-    home = utility_home(tmp_path / "home")
+@pytest.fixture(scope="module")
+def january(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Path]:
+    """A home with the first month let in and the second delivered, and its copy."""
+    home = utility_home(tmp_path_factory.mktemp("bad") / "home")
     assert home.run(month(1)).failed == ()
     home.deliver("water.meters", NEXT)
     home.deliver("power.accounts", [*USE, "110101199003070036,300"])
+    return home, home.keep()
+
+
+@pytest.fixture
+def home(january: tuple[Home, Path]) -> Home:
+    home, kept = january
+    home.restore(kept)
     return home
 
 
