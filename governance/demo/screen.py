@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 
@@ -76,7 +77,8 @@ def _scored(context: Context, months: tuple[str, ...]) -> Iterator[str]:
 
 def _three_roles(context: Context) -> Iterator[str]:
     record = _record(context)
-    views = [_view(context, subject, purpose, record) for _, subject, purpose in ROLES]
+    with ThreadPoolExecutor(len(ROLES)) as side_by_side:
+        views = list(side_by_side.map(lambda role: _view(context, role[1], role[2], record), ROLES))
     yield f"{'':16}" + "".join(f"{role + ' (' + purpose + ')':34}" for role, _, purpose in ROLES)
     for column in SHOWN:
         yield f"{column:16}" + "".join(_padded(view.get(column, ABSENT), 34) for view in views)
