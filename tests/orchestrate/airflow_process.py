@@ -116,6 +116,22 @@ def outcomes(_home: Path) -> dict[str, str]:
     }
 
 
+def collected(home: Path, department: str, system: str, run_type: str) -> str:
+    """What Airflow is told of the collect stage of a system in a run of this type, for the window of a past year."""
+    from types import SimpleNamespace
+
+    from airflow.sdk.api.datamodels._generated import DagRunType
+
+    from governance.orchestrate import tasks
+
+    interval = {
+        "dag_run": SimpleNamespace(run_type=DagRunType(run_type)),
+        "data_interval_start": INSTANT.replace(year=2020),
+        "data_interval_end": INSTANT.replace(year=2021),
+    }
+    return _told(lambda: tasks.ingest("collect", str(home), department, system, f"a-{run_type}", interval))
+
+
 def _described(dag: Any) -> dict[str, Any]:
     condition = getattr(dag.timetable, "asset_condition", None)
     return {

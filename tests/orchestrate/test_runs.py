@@ -77,3 +77,13 @@ def test_a_dataset_that_fails_is_red_its_neighbours_go_on_and_a_run_after_the_re
     expected = without_airflow.hashes(volatile=False)
     assert hashes == {table: expected[table] for table in hashes}
     assert {"social_insurance.insured", "social_insurance.contributions"} < set(hashes)
+
+
+def test_a_backfill_reads_no_source_that_keeps_no_history(without_airflow: Home, tmp_path: Path) -> None:
+    home = copied(without_airflow, tmp_path)
+    assert ask("collected", tmp_path, "tax", "tax_collection", "backfill") == "AirflowFailException"
+    assert home.batches() == ()
+    assert ask("collected", tmp_path, "tax", "tax_collection", "scheduled") == "success"
+    assert len(home.batches()) == 2
+    # what has landed needs no source any more
+    assert ask("collected", tmp_path, "tax", "tax_collection", "backfill") == "success"
