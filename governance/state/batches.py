@@ -58,7 +58,7 @@ class BatchRow:
 
 
 def insert_landed(tx: Connection, landed: Landed, window: Window, revision: int, at: datetime) -> None:
-    """Make the batch's row. Earlier revisions of the window that never got past landing are replaced by it.
+    """Make the batch's row. Earlier revisions of the window that only landed, or failed, are replaced by it.
 
     Raises Conflict when the row is there already.
     """
@@ -77,7 +77,7 @@ def insert_landed(tx: Connection, landed: Landed, window: Window, revision: int,
             updated_at=at,
         )
     )
-    earlier = [row for row in _revisions(tx, landed.dataset, window) if row.revision < revision and row.stored is None]
+    earlier = [row for row in _revisions(tx, landed.dataset, window) if row.revision < revision]
     mark_replaced(tx, [row.id for row in earlier if row.status in ("landed", "failed")], landed.batch, at=at)
 
 
