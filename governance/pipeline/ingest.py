@@ -15,7 +15,7 @@ from sqlalchemy import select
 from governance.catalog.rules import RowRules
 from governance.catalog.types import Dataset
 from governance.collect import collect
-from governance.errors import Conflict, GovernanceError, NotReady
+from governance.errors import Conflict, Damaged, GovernanceError, NotReady
 from governance.manage import compile_rules, judge
 from governance.pipeline.context import Context
 from governance.pipeline.steps import Done, Report, Step, StepOutcome, attempt, silent
@@ -201,7 +201,9 @@ def _manage_one(context: Context, dataset: Dataset, batch: str, actor: Actor, st
 
 
 def _judged(context: Context, dataset: Dataset, batch: str, actor: Actor, storing: Actor) -> Judged:
+    """The verdict. What has moved under the batch, or files that are gone, are mended by the store pass; damage that stays is raised."""
     rules = rules_of(context, dataset)
+    damaged = False
     for _ in range(_TRIES):
         try:
             return judge(
@@ -214,7 +216,12 @@ def _judged(context: Context, dataset: Dataset, batch: str, actor: Actor, storin
                 namespace=context.settings.lineage_namespace,
             )
         except Conflict:
-            _stored(context, dataset, batch, storing)
+            pass
+        except Damaged:
+            if damaged:
+                raise
+            damaged = True
+        _stored(context, dataset, batch, storing)
     raise Conflict(f"another batch came first {_TRIES} times", where=batch, do="run the task again")
 
 
