@@ -45,7 +45,7 @@ def fail_now(function: Callable[P, R]) -> Callable[P, R]:
 def ingest(stage: str, home: str, department: str, system: str, run: str, interval: Mapping[str, Any]) -> list[str]:
     """One ingest stage over the datasets of a system; returns the ids of the batches it took a step further."""
     from governance.pipeline import ingest as pipeline
-    from governance.pipeline.events import mirror_lineage
+    from governance.pipeline.events import after_commits
 
     context = open_home(home)
     names = [d.name for d in context.catalogue.datasets.values() if (d.department, d.system) == (department, system)]
@@ -61,7 +61,7 @@ def ingest(stage: str, home: str, department: str, system: str, run: str, interv
             steps = pipeline.manage_datasets(context, names, run, report=log_step)
         case _:
             raise ValueError(stage)
-    mirror_lineage(context)
+    after_commits(context)
     return settle(steps)
 
 
@@ -69,11 +69,11 @@ def ingest(stage: str, home: str, department: str, system: str, run: str, interv
 def build(home: str, model: str, run: str) -> list[str]:
     """Build one curated table and run its checks; returns its snapshot id as text."""
     from governance.pipeline import curate
-    from governance.pipeline.events import mirror_lineage
+    from governance.pipeline.events import after_commits
 
     context = open_home(home)
     steps = curate.build_models(context, run, only=[model], report=log_step)
-    mirror_lineage(context)
+    after_commits(context)
     return settle(steps)
 
 
@@ -113,9 +113,11 @@ def is_backfill(interval: Mapping[str, Any]) -> bool:
 def open_home(home: str) -> Context:
     """The home, opened once in a task's process."""
     from governance.config import load_settings
+    from governance.orchestrate.preload import kept_catalogue
     from governance.pipeline.context import open_context
 
-    return open_context(load_settings(Path(home)))
+    settings = load_settings(Path(home))
+    return open_context(settings, catalogue=kept_catalogue(settings))
 
 
 def log_step(step: Step) -> None:

@@ -26,12 +26,13 @@ class Context:
     lake: Lake
 
 
-def open_context(settings: Settings, *, clock: Clock = utc_now) -> Context:
+def open_context(settings: Settings, *, clock: Clock = utc_now, catalogue: Catalogue | None = None) -> Context:
     """Open a home: load its catalogue, bring its database up to date and record the declarations that are in force from now.
 
-    Raises DeclarationError with every fault of the catalogue.
+    `catalogue` is what the caller has loaded already and knows to be what the files say now. Raises DeclarationError with every fault of
+    the catalogue.
     """
-    catalogue = load_catalogue(settings)
+    catalogue = catalogue or load_catalogue(settings)
     settings.var.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url, clock=clock)
     database.create()
