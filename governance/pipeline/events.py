@@ -1,14 +1,30 @@
-"""Lineage events leave the home's outbox for `var/lineage`, one JSON line each, after the commits that they tell of."""
+"""What follows a stage's commits: lineage events leave the outbox for `var/lineage`, ledger entries get their positions and a checkpoint.
+
+Both can be late without harm, since the commits hold everything: entries that have no position yet are reported as such.
+"""
 
 from __future__ import annotations
 
 import logging
 
-from governance.errors import StorageError
+from governance.errors import Damaged, StorageError
+from governance.ledger.sequencer import sequence
+from governance.ledger.signer import open_signer
 from governance.lineage.outbox import mirror
 from governance.pipeline.context import Context
 
 log = logging.getLogger("governance")
+
+
+def after_commits(context: Context) -> None:
+    """Mirror the lineage, then sequence and sign the ledger unless another process does, or the key service's machine is to."""
+    mirror_lineage(context)
+    if context.settings.key_socket is not None:
+        return
+    try:
+        sequence(context.database, open_signer(context.settings.keyring), wait_seconds=0)
+    except (Damaged, StorageError) as error:
+        log.error("the ledger is not signed: %s; run `gov ledger verify`", error)
 
 
 def mirror_lineage(context: Context) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from governance.pipeline.context import Context
-from governance.pipeline.events import mirror_lineage
+from governance.pipeline.events import after_commits
 from governance.pipeline.ingest import actor_of
 from governance.use import release
 
@@ -34,5 +34,5 @@ def publish_release(context: Context, release_id: str, subject: str, signature: 
         lake=context.lake,
         actor=actor,
     )
-    mirror_lineage(context)
+    after_commits(context)
     return published.release

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from governance.pipeline import curate, ingest
 from governance.pipeline.context import Context
+from governance.pipeline.events import after_commits
 from governance.pipeline.preload import preload
-from governance.pipeline.events import mirror_lineage
 from governance.pipeline.steps import Report, Step, silent
 from governance.state.values import Window
 
@@ -52,7 +52,7 @@ def run_all(
 ) -> RunResult:
     """Collect, store and manage `datasets` (default: all that have a source) for `window`, then build every curated table.
 
-    A dataset or model that fails stops none of its neighbours. The lineage events of what was done are mirrored at the end.
+    A dataset or model that fails stops none of its neighbours. At the end lineage is mirrored and the ledger signed.
     """
     preload()
     run = run or new_run()
@@ -63,7 +63,7 @@ def run_all(
     steps += [*stored, *ingest.manage_datasets(context, names, run, failed=failed, report=report)]
     if models:
         steps += curate.build_models(context, run, report=report)
-    mirror_lineage(context)
+    after_commits(context)
     return RunResult(run, tuple(steps))
 
 

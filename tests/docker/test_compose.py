@@ -19,7 +19,18 @@ DOCKERFILE = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
 
 def test_the_shape_has_every_part() -> None:
     expected = {
-        *("api-server", "scheduler", "dag-processor", "triggerer", "postgres", "valkey", "portal", "keys", "migrate"),
+        *(
+            "api-server",
+            "scheduler",
+            "dag-processor",
+            "triggerer",
+            "postgres",
+            "valkey",
+            "portal",
+            "keys",
+            "ledger",
+            "migrate",
+        ),
         *(f"worker-{role}" for role in ("collect", "store", "manage", "build", "use")),
     }
     assert set(SERVICES) == expected
@@ -67,9 +78,10 @@ def test_every_queue_that_a_task_names_has_a_worker_of_its_own() -> None:
     assert len(served) == len(set(served))
 
 
-def test_only_the_key_service_sees_the_keyring() -> None:
+def test_only_custody_sees_the_keyring() -> None:
     seeing = [n for n, s in SERVICES.items() if any(v.startswith("keyring:") for v in s.get("volumes", []))]
-    assert seeing == ["keys"]
+    assert seeing == ["keys", "ledger"]
+    assert {SERVICES[name]["user"] for name in seeing} == {"gov-keys:gov"}
 
 
 @pytest.mark.parametrize("name", [n for n, s in SERVICES.items() if s.get("command", [""])[0] == "gov"])

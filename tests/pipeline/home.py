@@ -42,7 +42,7 @@ ACCOUNTS: Mapping[str, Mapping[str, Any]] = {
     "kwh": {"logicalType": "integer", "classification": "L2", "required": True},
 }
 SUPPLY: Mapping[str, Mapping[str, Any]] = {
-    "meter": METERS["meter"],
+    "meter": {"logicalType": "integer", "classification": "L1", "required": True},
     "holder": METERS["holder"],
     "reading": {"logicalType": "integer", "classification": "L2"},
     "kwh": {"logicalType": "integer", "classification": "L2"},
