@@ -17,6 +17,7 @@ from governance.errors import GovernanceError
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("governance.cli.check", "Report every fault of every declaration and write the compiled index."),
     "init": ("governance.cli.init", "Make a new home: gov.toml, an empty catalogue, a keyring."),
+    "collect": ("governance.cli.collect", "Land a batch of some datasets as received."),
     "run": ("governance.cli.run", "Run the stages without Airflow."),
     "judge": ("governance.cli.judge", "Try a changed suite on past batches: what it would have held and let in."),
     "quarantine": (

@@ -63,6 +63,28 @@ def propose_command(home: Path | None, tables: tuple[str, ...], subject: str, as
     click.echo(json.dumps({"release": release}) if as_json else release)
 
 
+@command.command("keygen")
+@click.option(
+    "--to", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File of the new private key."
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+def keygen_command(path: Path, as_json: bool) -> None:
+    """Make a steward's signing key (Ed25519, PEM, mode 0600); prints its public half, for `approvers` in access.yaml.
+
+    Example: gov release keygen --to steward.pem
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    if path.exists():
+        raise click.UsageError(f"{path} is there already; name another file")
+    key = Ed25519PrivateKey.generate()
+    path.touch(mode=0o600)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+    click.echo(json.dumps({"public_key": public}) if as_json else public)
+
+
 @command.command("sign")
 @click.argument("release")
 @click.option(

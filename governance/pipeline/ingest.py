@@ -77,14 +77,33 @@ def store_datasets(context: Context, names: Sequence[str], run: str, *, report: 
     """
     steps = []
     for dataset in _named(context, names):
+        _give_up_overtaken(context, dataset)
         for batch in _waiting(context, dataset, "store"):
             actor = actor_of("store", dataset.department, run)
             work = partial(_store_one, context, dataset, batch, actor)
-            step = attempt("store", dataset.name, work, actor=actor, database=context.database, report=report)
+            step = attempt(
+                "store", dataset.name, work, actor=actor, database=context.database, report=report, batch=batch
+            )
             steps.append(step)
-            if step.outcome not in ("done", "warned"):
+            if step.outcome == "waiting":
                 break
     return tuple(steps)
+
+
+def _give_up_overtaken(context: Context, dataset: Dataset) -> None:
+    """Of a source that is read whole, a later observation takes the place of earlier ones that failed: nobody can repair those any more."""
+    if dataset.load_mode == "append":
+        return
+    with context.database.read() as connection:
+        landed = batches.batches(connection, dataset.name, "landed")
+        failed = batches.batches(connection, dataset.name, "failed")
+    if not landed:
+        return
+    newest = max(landed, key=lambda row: row.order)
+    overtaken = [row.id for row in failed if row.window.start < newest.window.start]
+    if overtaken:
+        with context.database.unit_of_work() as tx:
+            batches.mark_replaced(tx, overtaken, newest.id, at=context.database.clock())
 
 
 def manage_datasets(
@@ -183,7 +202,11 @@ def _manage_stored(context: Context, names: Sequence[str], run: str, report: Rep
         for batch in _waiting(context, dataset, "manage"):
             actor = actor_of("manage", dataset.department, run)
             work = partial(_manage_one, context, dataset, batch, actor, actor_of("store", dataset.department, run))
-            steps.append(attempt("manage", dataset.name, work, actor=actor, database=context.database, report=report))
+            steps.append(
+                attempt(
+                    "manage", dataset.name, work, actor=actor, database=context.database, report=report, batch=batch
+                )
+            )
     return tuple(steps)
 
 

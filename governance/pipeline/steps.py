@@ -34,7 +34,10 @@ class Step:
 
     def __str__(self) -> str:
         rows = f" {self.rows:,} rows" if self.rows is not None else ""
-        text = f"{self.stage:8} {self.subject}: {self.outcome}{rows} in {self.seconds:.1f} s"
+        batch = (
+            f" (batch {self.batch})" if self.message and self.batch and self.outcome not in ("done", "warned") else ""
+        )
+        text = f"{self.stage:8} {self.subject}{batch}: {self.outcome}{rows} in {self.seconds:.1f} s"
         return f"{text} - {self.message}" if self.message else text
 
 
@@ -56,26 +59,39 @@ class Done:
 
 
 def attempt(
-    stage: str, subject: str, work: Callable[[], Done], *, actor: Actor, database: Database, report: Report
+    stage: str,
+    subject: str,
+    work: Callable[[], Done],
+    *,
+    actor: Actor,
+    database: Database,
+    report: Report,
+    batch: str = "",
 ) -> Step:
-    """Run one piece of work; an error becomes a step (and a ledger entry), so that the neighbours go on.
+    """Run one piece of work; an error becomes a step (and a ledger entry), so that the neighbours go on. `batch` is what it works on, if known.
 
     Errors that are not ours are programming errors or the operating system's: they become `failed` with class and place alone, since an
     engine's message may quote a value; the log has the lines of code that led there, never the text either.
     """
-    started = time.monotonic()
+    started, raised = time.monotonic(), False
     try:
         done = work()
         step = Step(stage, subject, done.batch, done.outcome, time.monotonic() - started, done.message, rows=done.rows)
     except NotReady as error:
-        step = Step(stage, subject, "", "waiting", time.monotonic() - started, str(error), retry=True)
+        step = Step(stage, subject, batch, "waiting", time.monotonic() - started, str(error), retry=True)
     except GovernanceError as error:
         outcome: StepOutcome = "stopped" if isinstance(error, Refused) else "failed"
-        step = Step(stage, subject, "", outcome, time.monotonic() - started, str(error), retry=error.retry)
+        raised, step = (
+            True,
+            Step(stage, subject, batch, outcome, time.monotonic() - started, str(error), retry=error.retry),
+        )
     except Exception as error:
         log.debug("%s %s: %s\n%s", stage, subject, type(error).__name__, "".join(format_tb(error.__traceback__)))
-        step = Step(stage, subject, "", "failed", time.monotonic() - started, _origin(error), retry=True)
-    if step.outcome in ("failed", "stopped") and not step.batch:
+        raised, step = (
+            True,
+            Step(stage, subject, batch, "failed", time.monotonic() - started, _origin(error), retry=True),
+        )
+    if raised:
         _record_failure(step, actor, database)
     report(step)
     return step
@@ -100,6 +116,12 @@ def _origin(error: BaseException) -> str:
 
 
 def _record_failure(step: Step, actor: Actor, database: Database) -> None:
-    facts = {"stage": step.stage, "subject": step.subject, "outcome": step.outcome, "message": step.message}
+    facts = {
+        "stage": step.stage,
+        "subject": step.subject,
+        "batch": step.batch,
+        "outcome": step.outcome,
+        "message": step.message,
+    }
     with database.unit_of_work() as tx:
         append(tx, "failure", facts, actor=actor, writer=database.writer, at=database.clock())

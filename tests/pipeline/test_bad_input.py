@@ -94,6 +94,16 @@ def test_a_source_that_cannot_be_used_fails_alone_and_completes_after_the_repair
     assert home.rows("curated.supply", ["meter", "reading", "kwh"]) == [(1, 11, 100), (2, 22, 200)]
 
 
+def test_a_later_delivery_takes_the_place_of_one_that_failed(home: Home) -> None:
+    home.deliver("water.meters", WHOLE)
+    _without_a_column(home.folder / "sources" / SOURCE)
+    assert {s.subject for s in home.run(month(2)).failed} >= {"water.meters"}
+    home.deliver("water.meters", WHOLE)
+    assert home.run(month(3)).failed == ()
+    assert [b.status for b in home.batches("water.meters")][-2:] == ["replaced", "judged"]
+    assert home.rows("curated.supply", ["meter", "reading", "kwh"]) == [(1, 11, 100), (2, 22, 200)]
+
+
 def test_lines_in_another_encoding_are_put_aside_and_stop_the_batch(home: Home) -> None:
     before = home.hashes()
     _other_encoding(home.folder / "sources" / SOURCE)
