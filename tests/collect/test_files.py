@@ -33,14 +33,14 @@ def test_what_lands_is_encrypted_on_disk(home: Home, deliver: Deliver) -> None:
 
 
 def test_a_gzip_stays_a_gzip(home: Home, deliver: Deliver) -> None:
-    data = gzip.compress(b"Meter\n1\n") + gzip.compress(b"2\n") + b"\0" * 512
+    data = gzip.compress(b"Meter\n1\n", mtime=0) + gzip.compress(b"2\n", mtime=0) + b"\0" * 512
     deliver("a.csv.gz", data)
     assert home.bytes_of(home.collect(meters(FileSource("in/a.csv.gz", "csv"))).files[0]) == data
 
 
 def test_a_folder_lands_its_files_of_the_format_in_name_order(home: Home, deliver: Deliver) -> None:
     for name in ("b.csv", "a.csv.gz", "readme.md", ".hidden.csv", "c.jsonl"):
-        deliver(name, gzip.compress(b"x") if name.endswith(".gz") else b"x")
+        deliver(name, gzip.compress(b"x", mtime=0) if name.endswith(".gz") else b"x")
     landed = home.collect(meters(FileSource("in", "csv")))
     assert [file.name for file in landed.files] == ["a.csv.gz", "b.csv"]
 
@@ -91,12 +91,12 @@ def test_a_file_that_changes_while_it_is_read_is_not_landed(home: Home, deliver:
     ("data", "fault"),
     [
         (b"", "it is empty"),
-        (gzip.compress(b""), "the gzip holds nothing"),
-        (gzip.compress(b"Meter\n1\n" * 1000)[:-4], "the gzip is truncated"),
-        (gzip.compress(bytes(range(256)) * 40)[:60], "the gzip is truncated"),
-        (gzip.compress(b"Meter\n1\n")[:5], "the gzip is truncated"),
-        (gzip.compress(b"Meter\n1\n")[:-8] + b"\x01" * 8, "the gzip is damaged"),
-        (gzip.compress(b"Meter\n1\n") + b"more", "the gzip has other bytes after its end"),
+        (gzip.compress(b"", mtime=0), "the gzip holds nothing"),
+        (gzip.compress(b"Meter\n1\n" * 1000, mtime=0)[:-4], "the gzip is truncated"),
+        (gzip.compress(bytes(range(256)) * 40, mtime=0)[:60], "the gzip is truncated"),
+        (gzip.compress(b"Meter\n1\n", mtime=0)[:5], "the gzip is truncated"),
+        (gzip.compress(b"Meter\n1\n", mtime=0)[:-8] + b"\x01" * 8, "the gzip is damaged"),
+        (gzip.compress(b"Meter\n1\n", mtime=0) + b"more", "the gzip has other bytes after its end"),
     ],
 )
 def test_empty_and_broken_files_are_refused_with_one_message(
