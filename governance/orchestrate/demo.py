@@ -25,7 +25,7 @@ from governance.orchestrate.serve import airflow
 ROOT = Path(__file__).parents[2]
 MONTHS = ("2026-01", "2026-02")
 DECLARED = ("catalog", "expectations", "dags", "gov.toml")
-RUN_SECONDS = 240
+RUN_SECONDS = 400
 PUBLISH = "publish"
 
 

@@ -63,6 +63,7 @@ def airflow_environment(settings: Settings, *, port: int, parallelism: int = 4) 
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(port + 2),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 3),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
