@@ -16,6 +16,7 @@ from tests.pipeline.home import FIRST, ROOT, Home, month, utility_home
 
 RUNS = {True: "0d9c37d0-0000-4000-8000-000000000001", False: "0d9c37d0-0000-4000-8000-000000000002"}
 POINT = re.compile(r'^\s*crash_point\("([a-z._]+)"\)', re.MULTILINE)
+ELSEWHERE = ("ledger.", "quarantine.")
 CANARY = "110101199003070028"
 
 # (point, whether it is the home's first batch ever, after how many steps the point is armed: 6 is after manage, 7 after develop)
@@ -94,9 +95,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 
 def test_the_cases_name_every_crash_point_of_a_run() -> None:
-    """The ledger's sequencer is a process of its own, with crash tests of its own."""
+    """The ledger's sequencer and a steward's repair of a quarantine are processes of their own, with crash tests of their own."""
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "governance").rglob("*.py"))
-    there = {name for text in sources for name in POINT.findall(text) if not name.startswith("ledger.")}
+    there = {name for text in sources for name in POINT.findall(text) if not name.startswith(ELSEWHERE)}
     assert there == {point for point, _, _ in (*CASES, *IN_A_WORKER)}
 
 
