@@ -140,7 +140,9 @@ def test_wrong_input_gives_one_message_and_an_exit_code(gov, code: int, words: t
     assert not text
 
 
-NEED_A_HOME = sorted(LEAVES.keys() - {("init",), ("release", "sign"), ("release", "keygen"), ("ledger", "witness"), ("demo", "generate")})
+NEED_A_HOME = sorted(
+    LEAVES.keys() - {("init",), ("release", "sign"), ("release", "keygen"), ("ledger", "witness"), ("demo", "generate")}
+)
 
 
 @pytest.mark.parametrize("path", NEED_A_HOME, ids=" ".join)
