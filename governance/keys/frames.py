@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ from governance.keys.names import KeyName, KeyStore
 FRAME_BYTES = 1 << 20
 _MAGIC = b"GOVFRM01"
 _TAG_BYTES = 16
+_GROUP_FRAMES = 8
+"""Frames that are handed from thread to thread at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +47,20 @@ def encrypt(source: BinaryIO, target: BinaryIO, *, keystore: KeyStore, key: KeyN
     wrapped = keystore.wrap(key, data_key)
     cipher, digest, size = AESGCM(data_key), hashlib.sha256(), 0
     target.write(_MAGIC)
-    here, number = _full(source), 0
+    group, number = _group(source), 0
     with ThreadPoolExecutor(1, "landed-digest") as beside:  # hashing costs as much as encrypting: one thread each
         while True:
-            hashed = beside.submit(digest.update, here)
-            following = _full(source) if len(here) == FRAME_BYTES else b""
-            last = not following
-            size += len(here)
-            target.write(cipher.encrypt(_nonce(number), here, _associated(number, last)))
+            hashed = beside.submit(_update, digest, group)
+            following = [text for text in _group(source) if text] if len(group[-1]) == FRAME_BYTES else []
+            for here in group:
+                last = not following and here is group[-1]
+                size += len(here)
+                target.write(cipher.encrypt(_nonce(number), here, _associated(number, last)))
+                number += 1
             hashed.result()
-            if last:
+            if not following:
                 return FrameResult(digest.hexdigest(), size, wrapped)
-            here, number = following, number + 1
+            group = following
 
 
 def open_decrypted(path: Path, wrapped_key: str, *, keystore: KeyStore, key: KeyName, grant_id: str) -> BinaryIO:
@@ -156,6 +160,19 @@ class FrameReader(io.RawIOBase):
             return memoryview(b"")
         number, offset = divmod(self._position, FRAME_BYTES)
         return memoryview(self.frame(number))[offset:]
+
+
+def _group(source: BinaryIO) -> list[bytes]:
+    """The next few frames' text, one at least; one empty text at the end of `source`."""
+    group = [_full(source)]
+    while len(group) < _GROUP_FRAMES and len(group[-1]) == FRAME_BYTES:
+        group.append(_full(source))
+    return group if len(group) == 1 or group[-1] else group[:-1]
+
+
+def _update(digest: hashlib._Hash, group: Sequence[bytes]) -> None:
+    for text in group:
+        digest.update(text)
 
 
 def _full(source: BinaryIO) -> bytes:

@@ -43,7 +43,11 @@ def sql_digest_input(column_sql: str) -> str:
     plain = f"translate(nfc_normalize({text}), {_literal(_FULL_WIDTH)}, {_literal(_PLAIN)})"
     ascii_or_plain = f"CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {plain} END"
     standard = f"upper(trim({ascii_or_plain}, {_literal(_SPACES)}))"
-    quick = f"CASE WHEN regexp_matches({text}, '^[0-9A-Z]+$') THEN {text} ELSE nullif({standard}, '') END"
+    # most values are standard already: ASCII, upper case, no blank (nor control character) at either end
+    is_standard = (
+        f"strlen({text}) = length({text}) AND upper({text}) = {text} AND {text} >= '!' AND right({text}, 1) >= '!'"
+    )
+    quick = f"CASE WHEN {is_standard} THEN {text} ELSE nullif({standard}, '') END"
     return f"unhex(left(sha256({quick}), 32))"
 
 
