@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from governance.cli.run import parse_window
+from governance.cli.run import parse_window, require_datasets
 from governance.config import load_settings
 from governance.errors import GovernanceError
 
@@ -32,11 +32,7 @@ def command(
     from governance.pipeline.run import collectable, new_run
 
     context = open_context(load_settings(home))
-    unknown = sorted(set(datasets) - set(context.catalogue.datasets))
-    if unknown:
-        raise click.UsageError(
-            f"no such dataset: {', '.join(unknown)}; there are: {', '.join(context.catalogue.datasets)}"
-        )
+    require_datasets(context, datasets)
     names = list(datasets) or collectable(context)
     steps = collect_datasets(context, names, parse_window(start, end), new_run(), again=again)
     if as_json:

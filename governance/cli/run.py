@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from governance.config import load_settings
 from governance.errors import GovernanceError
 from governance.state.values import Window
+
+if TYPE_CHECKING:
+    from governance.pipeline.context import Context
 
 
 @click.command("run")
@@ -39,11 +44,7 @@ def command(
     from governance.pipeline.run import run_all
 
     context = open_context(load_settings(home))
-    unknown = sorted(set(datasets) - set(context.catalogue.datasets))
-    if unknown:
-        raise click.UsageError(
-            f"no such dataset: {', '.join(unknown)}; there are: {', '.join(context.catalogue.datasets)}"
-        )
+    require_datasets(context, datasets)
     result = run_all(
         context,
         parse_window(start, end),
@@ -59,6 +60,15 @@ def command(
     if result.failed:
         raise GovernanceError(
             f"{len(result.failed)} step(s) need somebody", do="see the lines above; run again after the repair"
+        )
+
+
+def require_datasets(context: Context, names: Iterable[str]) -> None:
+    """Raises click.UsageError naming every one of `names` that the catalogue does not declare."""
+    unknown = sorted(set(names) - set(context.catalogue.datasets))
+    if unknown:
+        raise click.UsageError(
+            f"no such dataset: {', '.join(unknown)}; there are: {', '.join(context.catalogue.datasets)}"
         )
 
 

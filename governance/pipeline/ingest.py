@@ -90,22 +90,6 @@ def store_datasets(context: Context, names: Sequence[str], run: str, *, report: 
     return tuple(steps)
 
 
-def _give_up_overtaken(context: Context, dataset: Dataset) -> None:
-    """Of a source that is read whole, a later observation takes the place of earlier ones that failed: nobody can repair those any more."""
-    if dataset.load_mode == "append":
-        return
-    with context.database.read() as connection:
-        landed = batches.batches(connection, dataset.name, "landed")
-        failed = batches.batches(connection, dataset.name, "failed")
-    if not landed:
-        return
-    newest = max(landed, key=lambda row: row.order)
-    overtaken = [row.id for row in failed if row.window.start < newest.window.start]
-    if overtaken:
-        with context.database.unit_of_work() as tx:
-            batches.mark_replaced(tx, overtaken, newest.id, at=context.database.clock())
-
-
 def manage_datasets(
     context: Context, names: Sequence[str], run: str, *, failed: Collection[str] = (), report: Report = silent
 ) -> tuple[Step, ...]:
@@ -141,6 +125,22 @@ def let_in(context: Context, department: str, run: str) -> dict[str, int]:
     with context.database.read() as connection:
         rows = connection.execute(query).all()
     return {row.output: row.output_snapshot for row in rows if row.output.partition(".")[0] == department}
+
+
+def _give_up_overtaken(context: Context, dataset: Dataset) -> None:
+    """Of a source that is read whole, a later observation takes the place of earlier ones that failed: nobody can repair those any more."""
+    if dataset.load_mode == "append":
+        return
+    with context.database.read() as connection:
+        landed = batches.batches(connection, dataset.name, "landed")
+        failed = batches.batches(connection, dataset.name, "failed")
+    if not landed:
+        return
+    newest = max(landed, key=lambda row: row.order)
+    overtaken = [row.id for row in failed if row.window.start < newest.window.start]
+    if overtaken:
+        with context.database.unit_of_work() as tx:
+            batches.mark_replaced(tx, overtaken, newest.id, at=context.database.clock())
 
 
 def _store_one(context: Context, dataset: Dataset, batch: str, actor: Actor) -> Done:
