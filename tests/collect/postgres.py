@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,16 @@ from pathlib import Path
 import sqlalchemy as sa
 
 PASSWORD = "S3cret/of@reader"
+# The child changes its own identity: `subprocess(user=...)` copies the whole test process first, and late in a long
+# session the kernel refuses that copy (ENOMEM).
+_AS_ACCOUNT = """
+import os, sys
+uid, gid, *command = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(gid))
+os.setuid(int(uid))
+os.execv(command[0], command)
+"""
 
 
 def binaries() -> Path | None:
@@ -63,8 +74,8 @@ def _account() -> pwd.struct_passwd | None:
 
 def _run(command: Sequence[str]) -> None:
     account = _account() if os.geteuid() == 0 else None
-    identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **identity)  # type: ignore[call-overload]
+    wrapper = [sys.executable, "-c", _AS_ACCOUNT, str(account.pw_uid), str(account.pw_gid)] if account else []
+    subprocess.run([*wrapper, *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
 
 
 def _free_port() -> int:
