@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -12,9 +12,6 @@ import httpx
 from governance.errors import GovernanceError
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 0.0)
-SETTLED_SECONDS = 3.0
-"""An approval may be answered once the scheduler was seen at work this long after its task's start. It hears a moment after the request was made
-that the task's process has ended; an answer that comes before makes it believe that the task died, and it is asked again (Airflow 3.3)."""
 
 
 def wake_execution_api(port: int) -> bool:
@@ -87,18 +84,9 @@ class Airflow:
         return list(answer["task_instances"])
 
     def open_approvals(self, dag_id: str) -> Iterable[dict[str, Any]]:
-        """Approvals that nobody has answered yet, and whose tasks have settled down to wait (`SETTLED_SECONDS`)."""
+        """Approvals that nobody has answered yet, and whose tasks wait for the answer (one that comes before would wake nobody)."""
         answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/~/hitlDetails", params={"response_received": False})
-        if not answer["hitl_details"]:
-            return []
-        seen = self._call("GET", "/api/v2/monitor/health")["scheduler"]["latest_scheduler_heartbeat"]
-        settled = datetime.fromisoformat(seen) - timedelta(seconds=SETTLED_SECONDS)
-        return [
-            found
-            for found in answer["hitl_details"]
-            if found["task_instance"]["state"] == "awaiting_input"
-            and datetime.fromisoformat(found["task_instance"]["start_date"]) <= settled
-        ]
+        return [found for found in answer["hitl_details"] if found["task_instance"]["state"] == "awaiting_input"]
 
     def approve(self, dag_id: str, run_id: str, task_id: str, signature: str) -> None:
         """Answer an approval with the steward's signature over the release hash. Raises GovernanceError when the user may not."""

@@ -43,7 +43,7 @@ def airflow_environment(settings: Settings, *, port: int, parallelism: int = 4) 
         "GOV_HOME": str(settings.home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": "governance.orchestrate.executor.SettlingExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "AIRFLOW__CORE__MAX_MAP_LENGTH": "20000",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",

@@ -29,4 +29,4 @@ APPROVAL: Mapping[str, Any] = {
         ]
     ),
 }
-"""For the approval: a rejection is final. Airflow itself loses an answer that comes in the instant in which the task parks, and then asks again."""
+"""For the approval: a rejection and a passed date are final; a process that dies while it takes the answer asks again."""

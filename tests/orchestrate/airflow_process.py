@@ -132,6 +132,42 @@ def collected(home: Path, department: str, system: str, run_type: str) -> str:
     return _told(lambda: tasks.ingest("collect", str(home), department, system, f"a-{run_type}", interval))
 
 
+def ends(_home: Path) -> dict[str, list[str]]:
+    """What the scheduler hears of a try: ended once; parked and started again before and after its first process's end is read."""
+    from collections import Counter
+    from types import SimpleNamespace
+
+    from airflow.executors.local_executor import LocalExecutor
+    from airflow.models.taskinstancekey import TaskInstanceKey
+    from airflow.utils.state import TaskInstanceState
+
+    from governance.orchestrate.executor import SettlingExecutor
+
+    LocalExecutor._process_workloads = lambda executor, loads: [executor.queued_tasks.pop(load.key) for load in loads]
+
+    def heard(steps: str) -> list[str]:
+        executor = SettlingExecutor(parallelism=2)
+        executor._processes = Counter()
+        key = TaskInstanceKey("publish", "approve", "run", 1, -1)
+        load = SimpleNamespace(key=key)
+        told = []
+        for step in steps.split():
+            match step:
+                case "queue":
+                    executor.queued_tasks[key] = load
+                case "start":
+                    executor.running.add(key)
+                    executor._process_workloads([load])
+                case "end":
+                    executor.change_state(key, TaskInstanceState.SUCCESS)
+            told += [f"{step}: {state}" for state, _ in executor.get_event_buffer().values()]
+            told += [f"{step}: known"] if key in executor.running or key in executor.queued_tasks else []
+        return told
+
+    cases = ("queue start end", "queue start end queue start end", "queue start queue end start end")
+    return {steps: heard(steps) for steps in (*cases, "queue start queue start end end")}
+
+
 def _described(dag: Any) -> dict[str, Any]:
     condition = getattr(dag.timetable, "asset_condition", None)
     return {
