@@ -78,4 +78,6 @@ def _key() -> Ed25519PrivateKey:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    from governance.process import whole
+
+    whole(lambda: main(Path(sys.argv[1])))

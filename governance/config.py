@@ -13,6 +13,7 @@ A home is a folder with a `gov.toml`. Everything in it is optional:
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -21,6 +22,7 @@ from typing import Any
 
 from governance.errors import DeclarationError, Fault, GovernanceError
 
+FILE = "gov.toml"
 _ALLOWED: Mapping[str, frozenset[str]] = {
     "paths": frozenset({"catalog", "expectations", "var", "keyring"}),
     "database": frozenset({"url"}),
@@ -84,12 +86,14 @@ def load_settings(home: Path | None = None) -> Settings:
     Raises GovernanceError when there is no home, DeclarationError for unknown keys.
     """
     root = _find_home(home)
-    file = root / "gov.toml"
+    file = root / FILE
+    text = file.read_text(encoding="utf-8")
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+        raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise DeclarationError((Fault("gov.toml", 1, "", f"not TOML: {error}", "", "correct the file"),)) from None
-    faults = (*_unknown_keys(raw), *_wrong_values(raw))
+        line = found.group(1) if (found := re.search(r"at line (\d+)", str(error))) else "1"
+        raise DeclarationError((Fault(FILE, int(line), "", f"not TOML: {error}", "", "correct the file"),)) from None
+    faults = (*_unknown_keys(raw, text), *_wrong_values(raw, text))
     if faults:
         raise DeclarationError(faults)
     paths = raw.get("paths", {})
@@ -119,7 +123,7 @@ def _find_home(home: Path | None) -> Path:
         home = Path(os.environ["GOV_HOME"])
     candidates = [home] if home is not None else [Path.cwd(), *Path.cwd().parents]
     for folder in candidates:
-        if (folder / "gov.toml").is_file():
+        if (folder / FILE).is_file():
             return folder.resolve()
     raise GovernanceError(
         "no gov.toml found",
@@ -129,31 +133,26 @@ def _find_home(home: Path | None) -> Path:
     )
 
 
-def _unknown_keys(raw: Mapping[str, object]) -> list[Fault]:
-    faults = []
+def _unknown_keys(raw: Mapping[str, object], text: str) -> Iterator[Fault]:
     for section, table in raw.items():
         if section == "sources" and isinstance(table, dict):
             for name, entry in table.items():
                 if not isinstance(entry, dict) or set(entry) != {"location"}:
-                    faults.append(
-                        Fault("gov.toml", 1, f"sources.{name}", "not a source override", 'location = "…"', "correct it")
-                    )
+                    line = line_of(text, f"sources.{name}")
+                    yield Fault(FILE, line, f"sources.{name}", "not a source override", 'location = "…"', "correct it")
         elif section not in _ALLOWED:
-            faults.append(
-                Fault(
-                    "gov.toml", 1, section, "unknown section", ", ".join([*_ALLOWED, "sources"]), "remove or correct it"
-                )
-            )
-        elif not isinstance(table, dict) or set(table) - _ALLOWED[section]:
-            faults.append(
-                Fault(
-                    "gov.toml", 1, section, "unknown key", ", ".join(sorted(_ALLOWED[section])), "remove or correct it"
-                )
-            )
-    return faults
+            allowed = ", ".join([*_ALLOWED, "sources"])
+            yield Fault(FILE, line_of(text, section), section, "unknown section", allowed, "remove or correct it")
+        elif not isinstance(table, dict):
+            yield Fault(FILE, line_of(text, section), section, "not a section", f"[{section}]", "correct it")
+        else:
+            for key in sorted(set(table) - _ALLOWED[section]):
+                allowed = ", ".join(sorted(_ALLOWED[section]))
+                line = line_of(text, section, key)
+                yield Fault(FILE, line, f"{section}.{key}", "unknown key", allowed, "remove or correct it")
 
 
-def _wrong_values(raw: Mapping[str, Any]) -> Iterator[Fault]:
+def _wrong_values(raw: Mapping[str, Any], text: str) -> Iterator[Fault]:
     """Values that are not of their kind: numbers of the engine from 1, everything else text (and `scheduled` true or false)."""
     for section, table in raw.items():
         for key, value in table.items() if section in _ALLOWED and isinstance(table, dict) else ():
@@ -164,7 +163,24 @@ def _wrong_values(raw: Mapping[str, Any]) -> Iterator[Fault]:
             else:
                 fits, allowed = isinstance(value, str), "text"
             if not fits:
-                yield Fault("gov.toml", 1, f"{section}.{key}", f"{value!r} does not fit", allowed, "correct it")
+                line = line_of(text, section, key)
+                yield Fault(FILE, line, f"{section}.{key}", f"{value!r} does not fit", allowed, "correct it")
+
+
+def line_of(text: str, section: str, key: str = "") -> int:
+    """The line of a section's heading in a `gov.toml`, or of a key in it; 1 when it is written in another way.
+
+    >>> line_of("[paths]\\nvar = 'var'\\n[engine]\\nthreads = 2", "engine", "threads")
+    4
+    """
+    here = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if heading := re.match(r"\s*\[([^\[\]]+)\]", line):
+            here = heading.group(1).replace('"', "").replace(" ", "")
+        name = line.partition("=")[0].strip().strip('"')
+        if (here == section and (not key or (not heading and name == key))) or (not here and name == section):
+            return number
+    return 1
 
 
 def _key_socket(raw: Mapping[str, Any]) -> str:

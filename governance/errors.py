@@ -35,7 +35,7 @@ class Fault:
     do: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.file}:{self.line}: {self.path}: {self.found}"
+        text = ": ".join(filter(None, (f"{self.file}:{self.line}", self.path, self.found)))
         if self.allowed:
             text += f"; allowed: {self.allowed}"
         if self.do:

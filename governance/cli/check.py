@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from governance.catalog.types import Level
 from governance.config import load_settings
 from governance.errors import DeclarationError
 
@@ -90,7 +91,8 @@ def _lines(checked: Checked) -> list[str]:
             for c, (level, why) in catalogue.models[name].declassify.items()
         ]
     lines += _some("no source that can be read", checked.sourceless)
-    lines += _some("not classified, so encrypted and never published", checked.unclassified)
+    unclassified = f"not classified ({', '.join(Level)}), so encrypted and never published"
+    lines += _some(unclassified, checked.unclassified)
     numbers = [
         (len(catalogue.departments), "department"),
         (len(catalogue.datasets), "dataset"),

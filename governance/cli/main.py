@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from governance.errors import GovernanceError
+from governance.process import whole
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("governance.cli.check", "Report every fault of every declaration and write the compiled index."),
@@ -64,6 +65,7 @@ class LazyGroup(click.Group):
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with gov.toml (else $GOV_HOME, else upward).",
 )
+@click.version_option(package_name="governance", message="gov %(version)s")
 @click.pass_context
 def group(ctx: click.Context, home: Path | None) -> None:
     """Data governance: collect, store, manage, develop, use (采·存·管·研·用).
@@ -73,8 +75,13 @@ def group(ctx: click.Context, home: Path | None) -> None:
     ctx.obj = home
 
 
+def command() -> None:
+    """The `gov` command."""
+    whole(main)
+
+
 def main(args: Any = None) -> None:
-    """Entry point. Exit code 1 for an error, 2 for wrong usage, a command's own code is kept; one message, never a traceback, since an
+    """One command. Exit code 1 for an error, 2 for wrong usage, a command's own code is kept; one message, never a traceback, since an
     engine's text may quote a value.
 
     With GOV_TRACEBACK=1 in the environment an error that is not ours shows where it was raised.
@@ -122,4 +129,4 @@ def _origin(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command()

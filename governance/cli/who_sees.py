@@ -19,7 +19,7 @@ from governance.config import load_settings
 def command(home: Path | None, field: str, everybody: bool, as_json: bool) -> None:
     """Say who sees FIELD (<schema>.<table>.<field>), for which purpose, how, and by which rule.
 
-    Example: gov who-sees curated.person.id_number
+    Example: gov who-sees curated.person.resident_no
     """
     if field.count(".") != 2:
         raise click.UsageError(f"{field!r} is not a field; allowed: curated.<model>.<field>")

@@ -137,6 +137,7 @@ def _stolen(settings: Settings) -> Iterator[str]:
     theft = steal(settings)
     yield f"{theft.columns:,} encrypted columns of files were tried, with the state database and forged grants at hand"
     yield f"values given to our own reader: {theft.given_to_our_reader}; to plain PyArrow: {theft.given_to_plain_pyarrow}"
+    yield f"the same reader with the keys reads {theft.given_with_the_keys} of {theft.columns_of_tables} columns of tables"
 
 
 def _look(settings: Settings, page: str) -> Iterator[str]:

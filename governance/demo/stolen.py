@@ -1,6 +1,7 @@
 """A lake copied without its keyring: what a thief gets out of every encrypted column, with our own reader and with plain PyArrow.
 
 The thief is given everything but the keys: the lake, the landed originals and the state database, so that grants can be forged at will.
+The same reader is then given the keys too: it must read every column, else its failure as a thief would prove nothing.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from governance import workers
 from governance.config import Settings
-from governance.errors import GovernanceError, WorkerFailed
+from governance.errors import GovernanceError
 from governance.workers import Limits
 
 LIMITS = Limits(memory_mb=2048, seconds=120)
@@ -29,6 +29,9 @@ class Theft:
     columns: int
     given_to_our_reader: int
     given_to_plain_pyarrow: int
+    given_with_the_keys: int
+    """The control: columns that the same reader reads with the keyring. Columns of tables, not of files, like `given_to_our_reader`."""
+    columns_of_tables: int
 
 
 def steal(settings: Settings) -> Theft:
@@ -41,10 +44,13 @@ def steal(settings: Settings) -> Theft:
             "columns": columns,
             "database_url": home.database_url,
             "home": str(home.home),
+            "keyring": str(home.keyring),
         }
+        owner = {**request, "keyring": str(settings.keyring)}
+        attempts = ((request, with_our_reader), (request, with_plain_pyarrow), (owner, with_our_reader))
         with ThreadPoolExecutor(2) as side_by_side:
-            ours, plain = side_by_side.map(partial(_given, request), (with_our_reader, with_plain_pyarrow))
-    return Theft(len(columns), ours, plain)
+            ours, plain, control = side_by_side.map(_given, *zip(*attempts, strict=True))
+    return Theft(len(columns), ours, plain, control, len({(table, column) for table, _, column in columns}))
 
 
 def encrypted_columns(settings: Settings) -> list[tuple[str, str, str]]:
@@ -78,7 +84,9 @@ def with_our_reader(request: dict[str, Any], _inputs: Mapping[str, Any], _emit: 
     from governance.state.database import Database
     from governance.state.values import Actor
 
-    settings = _thief(Path(request["home"]), Path(request["lake"]), request["database_url"])
+    settings = replace(
+        _thief(Path(request["home"]), Path(request["lake"]), request["database_url"]), keyring=Path(request["keyring"])
+    )
     database = Database(settings.database_url)
     lake = Lake(settings, database, Keyring(settings.keyring, database))
     given = 0
@@ -111,12 +119,9 @@ def with_plain_pyarrow(
 
 
 def _given(request: dict[str, Any], entry: Callable[..., dict[str, Any]]) -> int:
-    """What a child got; a child that PyArrow aborted got nothing."""
+    """What a child got. Raises WorkerFailed when it died: then nobody knows."""
     with workers.start(f"{__name__}:{entry.__name__}", request, limits=LIMITS) as worker:
-        try:
-            return int(worker.result()["given"])
-        except WorkerFailed:
-            return 0
+        return int(worker.result()["given"])
 
 
 def _copy(settings: Settings, folder: Path) -> Settings:

@@ -1,8 +1,9 @@
 """Tokens: AES-256 under an identifier domain's key of the first 16 bytes of SHA-256 of the standardised value, kept to
 12 bytes.
 
-The hash is computed in DuckDB by the expression of `sql_digest_input`; the key holder sees only hashes. `tokens` makes
-one call over the contiguous blocks of a chunk. Departments join on tokens; `purpose_tokens` makes the consumer's at
+The hash is computed in DuckDB by the expression of `sql_hash` and leaves it as DuckDB writes it, as hexadecimal text:
+cutting and decoding a contiguous buffer here costs a third of what it costs there. The key holder sees only hashes.
+`tokens` makes one call over the blocks of a chunk. Departments join on tokens; `purpose_tokens` makes the consumer's at
 publish.
 
 Standardised value: text in NFC, full-width ASCII (U+FF01..FF5E) and the ideographic space as their plain forms (the
@@ -12,10 +13,10 @@ must not join one another.
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from sqlglot import exp
 
@@ -24,20 +25,21 @@ from governance.keys.names import DigestKeyName, KeyStore
 
 TOKEN_BYTES = 12
 BLOCK_BYTES = 16
+_HASH_DIGITS = 64
 _FULL_WIDTH = "".join(chr(code) for code in range(0xFF01, 0xFF5F)) + "\u3000"
 _SPACES = " \t\r\n\v\f\u00a0\ufeff"
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F)) + " "
 
 
-def sql_digest_input(column_sql: str) -> str:
-    """A DuckDB expression: the 16 bytes (BLOB) that stand for the value of `column_sql` (an expression of any type), or
-    NULL.
+def sql_hash(column_sql: str) -> str:
+    """A DuckDB expression: SHA-256 (VARCHAR, 64 hexadecimal digits) of the standardised value of `column_sql` (an
+    expression of any type), or NULL.
 
     >>> import duckdb
     >>> values = "(VALUES (' 11x'), ('１１X'), ('  '), (NULL)) AS t(v)"
-    >>> blocks = duckdb.sql(f"SELECT {sql_digest_input('v')} AS b FROM {values}").fetchall()
-    >>> blocks[0] == blocks[1], len(blocks[0][0]), blocks[2:]
-    (True, 16, [(None,), (None,)])
+    >>> hashes = duckdb.sql(f"SELECT {sql_hash('v')} AS h FROM {values}").fetchall()
+    >>> hashes[0] == hashes[1], len(hashes[0][0]), hashes[2:]
+    (True, 64, [(None,), (None,)])
     """
     text = f"CAST(({column_sql}) AS VARCHAR)"
     plain = f"translate(nfc_normalize({text}), {_literal(_FULL_WIDTH)}, {_literal(_PLAIN)})"
@@ -45,15 +47,15 @@ def sql_digest_input(column_sql: str) -> str:
     standard = f"upper(trim({ascii_or_plain}, {_literal(_SPACES)}))"
     # most values are standard already: ASCII, upper case, no blank (nor control character) at either end
     is_standard = (
-        f"strlen({text}) = length({text}) AND upper({text}) = {text} AND {text} >= '!' AND right({text}, 1) >= '!'"
+        f"strlen({text}) = length({text}) AND upper({text}) = {text} AND {text} >= '!' AND substr({text}, -1) >= '!'"
     )
     quick = f"CASE WHEN {is_standard} THEN {text} ELSE nullif({standard}, '') END"
-    return f"unhex(left(sha256({quick}), 32))"
+    return f"sha256({quick})"
 
 
-def tokens(blocks: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
-    """12-byte tokens (fixed_size_binary) of 16-byte `blocks` (binary), in their order; NULL stays NULL."""
-    return _encrypted(blocks, TOKEN_BYTES, keystore, key, grant_id)
+def tokens(hashes: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
+    """12-byte tokens (fixed_size_binary) of the hashes (string) of `sql_hash`, in their order; NULL stays NULL."""
+    return _encrypted(hashes, TOKEN_BYTES, keystore, key, grant_id)
 
 
 def purpose_tokens(values: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
@@ -64,7 +66,8 @@ def purpose_tokens(values: pa.Array, *, keystore: KeyStore, key: DigestKeyName, 
 
 
 def rowdigest_sql(fields: Sequence[Field]) -> str:
-    """A DuckDB expression over the typed columns of `fields`: 16 bytes (BLOB, never NULL) of the row's canonical text.
+    """A DuckDB expression over the typed columns of `fields`: SHA-256 (VARCHAR, 64 hexadecimal digits, never NULL) of the
+    row's canonical text.
 
     Each value is `<length>:<text at the contract's type>`, NULL is `~`: no two rows share a text, and "20" and "20.0"
     as integers do.
@@ -79,56 +82,46 @@ def rowdigest_sql(fields: Sequence[Field]) -> str:
         parts.append(
             f"coalesce(concat(CASE WHEN {column} IS NULL THEN NULL ELSE strlen({text}) END || ':', {text}), '~')"
         )
-    return f"unhex(left(sha256(concat({', '.join(parts)})), 32))"
+    return f"sha256(concat({', '.join(parts)}))"
 
 
-def row_digests(blocks: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
-    """16-byte keyed digests (fixed_size_binary) of the blocks of `rowdigest_sql`."""
-    return _encrypted(blocks, BLOCK_BYTES, keystore, key, grant_id)
+def row_digests(hashes: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
+    """16-byte keyed digests (fixed_size_binary) of the hashes (string) of `rowdigest_sql`."""
+    return _encrypted(hashes, BLOCK_BYTES, keystore, key, grant_id)
 
 
-def _encrypted(blocks: pa.Array, keep: int, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
-    present = blocks.drop_null() if blocks.null_count else blocks
-    wanted = _contiguous(present)
+def _encrypted(values: pa.Array, keep: int, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
+    values = values if pa.types.is_fixed_size_binary(values.type) else values.cast(pa.string())
+    present = values.drop_null() if values.null_count else values
+    wanted = _padded(present) if pa.types.is_fixed_size_binary(values.type) else _first_halves(present)
     made = np.frombuffer(keystore.digest(key, wanted, grant_id), dtype=np.uint8).reshape(-1, BLOCK_BYTES)[:, :keep]
     kind = pa.binary(keep)
-    if not blocks.null_count:
-        return pa.Array.from_buffers(kind, len(blocks), [None, pa.py_buffer(np.ascontiguousarray(made))])
-    valid = np.asarray(blocks.is_valid())
-    data = np.zeros((len(blocks), keep), dtype=np.uint8)
+    if not values.null_count:
+        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(made))])
+    valid = np.asarray(values.is_valid())
+    data = np.zeros((len(values), keep), dtype=np.uint8)
     data[valid] = made
     bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(kind, len(blocks), [bitmap, pa.py_buffer(data)])
+    return pa.Array.from_buffers(kind, len(values), [bitmap, pa.py_buffer(data)])
 
 
-def _contiguous(present: pa.Array) -> bytes:
-    """The bytes of all values one after the other, each padded with zeros to 16; `present` has no NULL."""
-    if pa.types.is_fixed_size_binary(present.type):
-        width = present.type.byte_width
-        start = present.offset * width
-        flat = np.frombuffer(present.buffers()[1], dtype=np.uint8)[start : start + len(present) * width]
-    else:
-        present = present.cast(pa.binary()) if not pa.types.is_binary(present.type) else present
-        _, offsets_buffer, data = present.buffers()
-        offsets = np.frombuffer(offsets_buffer, dtype=np.int32)[present.offset : present.offset + len(present) + 1]
-        widths = np.diff(offsets)
-        if len(widths) and not (widths == widths[0]).all():
-            raise ValueError("values of one width are expected")
-        width = int(widths[0]) if len(widths) else BLOCK_BYTES
-        flat = (
-            np.frombuffer(data or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
-            if len(present)
-            else np.empty(0, np.uint8)
-        )
-    return _padded(flat, width)
+def _first_halves(hashes: pa.Array) -> bytes:
+    """The first 16 bytes of each hash, one after the other; `hashes` has no NULL."""
+    _, offsets, data = hashes.buffers()
+    ends = np.frombuffer(offsets or bytes(4), dtype=np.int32)[hashes.offset : hashes.offset + len(hashes) + 1]
+    if not (np.diff(ends) == _HASH_DIGITS).all():
+        raise ValueError(f"hashes of {_HASH_DIGITS} hexadecimal digits are expected")
+    digits = np.frombuffer(data or b"", dtype=np.uint8)[ends[0] : ends[-1]].reshape(-1, _HASH_DIGITS)
+    return binascii.unhexlify(digits[:, : 2 * BLOCK_BYTES].tobytes())
 
 
-def _padded(flat: npt.NDArray[np.uint8], width: int) -> bytes:
-    if width == BLOCK_BYTES:
-        return flat.tobytes()
-    if not 0 < width < BLOCK_BYTES:
+def _padded(present: pa.Array) -> bytes:
+    """Values of a fixed width one after the other, each padded with zeros to 16 bytes; `present` has no NULL."""
+    width = present.type.byte_width
+    if not 0 < width <= BLOCK_BYTES:
         raise ValueError(f"values of {width} bytes; at most {BLOCK_BYTES} are expected")
-    padded = np.zeros((len(flat) // width, BLOCK_BYTES), dtype=np.uint8)
+    flat = np.frombuffer(present.buffers()[1] or b"", dtype=np.uint8)[present.offset * width :][: len(present) * width]
+    padded = np.zeros((len(present), BLOCK_BYTES), dtype=np.uint8)
     padded[:, :width] = flat.reshape(-1, width)
     return padded.tobytes()
 

@@ -6,18 +6,23 @@ nothing that `import governance.manage` reaches: call `preload` early to have it
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 from governance.catalog.rules import Expectation
 from governance.manage.contract import GOV_RULE
 
 GOV_TABLE_RULE = "expect_gov_table_rule_to_hold"
+_LATER = ("scipy.stats", "altair")
+"""A third of GX's import; only its expectations on distributions and its pictures use them, and we run neither."""
 _RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0, "exclude_unexpected_values": True}
 
 
@@ -85,6 +90,8 @@ class _Gx:
 def _load() -> _Gx:
     """Import GX, define our engine and expectations on it, and register every metric of GX for that engine as a leaf."""
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    for name in _LATER:
+        sys.modules.setdefault(name, _Later(name))
     from governance.manage import lookup_engine
 
     return _Gx(
@@ -95,6 +102,15 @@ def _load() -> _Gx:
             [j.result for j in judgements], suite, meta
         ),
     )
+
+
+class _Later(ModuleType):
+    """Stands for a module until somebody asks something of it. `importlib.util.LazyLoader` does not: to import one again loads it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _config_of(expectation: Expectation) -> dict[str, Any]:

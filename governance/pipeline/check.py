@@ -13,7 +13,7 @@ from governance.catalog.index import write_index
 from governance.catalog.load import Loaded, read_catalogue
 from governance.catalog.stamps import take_stamp
 from governance.catalog.types import Catalogue, Model
-from governance.config import Settings
+from governance.config import FILE, Settings, line_of
 from governance.develop import Analysis, analyse, analyse_check, order
 from governance.errors import DeclarationError, Fault
 from governance.manage import compile_rules
@@ -50,6 +50,7 @@ def check(settings: Settings) -> Checked:
     stamp = take_stamp((settings.catalog, settings.expectations))
     loaded = read_catalogue(settings, keep=True)
     found = _Found(faults=list(loaded.faults))
+    found.sources(loaded, settings)
     found.rules(loaded, settings)
     found.models(loaded)
     found.access(loaded)
@@ -73,6 +74,17 @@ class _Found:
     analyses: dict[str, Analysis] = field(default_factory=dict)
     order: tuple[str, ...] = ()
     policy: Access | None = None
+
+    def sources(self, loaded: Loaded, settings: Settings) -> None:
+        """Overrides in `gov.toml` must name systems; while a contract is broken, whose system it names is not known."""
+        systems = {dataset.system for dataset in loaded.catalogue.datasets.values()}
+        text = (settings.home / FILE).read_text(encoding="utf-8")
+        for name in () if loaded.broken else sorted(set(settings.sources) - systems):
+            section = f"sources.{name}"
+            allowed = ", ".join(sorted(systems)) or "nothing: no contract names a system"
+            self.faults.append(
+                Fault(FILE, line_of(text, section), section, "no such system", allowed, "correct or remove it")
+            )
 
     def rules(self, loaded: Loaded, settings: Settings) -> None:
         """Compile the rules of every dataset and curated table whose texts have not passed before."""

@@ -110,6 +110,11 @@ def manage_datasets(
             return (*steps, *(s for s in stored if s.outcome == "waiting"))
 
 
+def in_order(context: Context, names: Sequence[str]) -> list[str]:
+    """The datasets in an order in which targets of references come before those who refer to them."""
+    return [dataset.name for dataset in _named(context, names)]
+
+
 def rules_of(context: Context, dataset: Dataset) -> RowRules:
     """The compiled rules of a dataset or curated table."""
     return compile_rules(dataset, context.catalogue.suites.get(dataset.name), context.catalogue.code_sets)
@@ -251,13 +256,13 @@ def _judged(context: Context, dataset: Dataset, batch: str, actor: Actor, storin
 def _said(judged: Judged) -> str:
     if judged.outcome == "go" and not judged.counts.quarantined:
         return ""
-    return f"{judged.counts.quarantined:,} quarantined" + (
-        f"; {judged.outcome}: {', '.join(judged.reasons)}" if judged.reasons else ""
-    )
+    held = [f"{judged.counts.quarantined:,} quarantined"] if judged.counts.quarantined else []
+    because = [f"{judged.outcome}: {', '.join(judged.reasons)}"] if judged.reasons else []
+    return "; ".join(held + because)
 
 
 def _named(context: Context, names: Sequence[str]) -> list[Dataset]:
-    """The datasets in an order in which targets of references come before those who refer to them."""
+    """The datasets of these names, `in_order`."""
     chosen = {name: context.catalogue.datasets[name] for name in names}
     order: TopologicalSorter[str] = TopologicalSorter()
     for name, dataset in sorted(chosen.items()):

@@ -6,7 +6,8 @@ Every function can be killed at any instruction and called again with the same r
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from governance.pipeline import curate, ingest
@@ -52,19 +53,39 @@ def run_all(
 ) -> RunResult:
     """Collect, store and manage `datasets` (default: all that have a source) for `window`, then build every curated table.
 
-    A dataset or model that fails stops none of its neighbours. At the end lineage is mirrored and the ledger signed.
+    While a dataset is stored and judged, the next ones are collected. A dataset or model that fails stops none of its neighbours. At the end
+    lineage is mirrored and the ledger signed. `report` is called in this thread alone.
     """
     preload()
     run = run or new_run()
-    names = list(datasets) if datasets is not None else collectable(context)
-    steps = list(ingest.collect_datasets(context, names, window, run, again=again, report=report))
-    stored = ingest.store_datasets(context, names, run, report=report)
-    failed = {step.subject for step in stored if step.outcome == "failed"}
-    steps += [*stored, *ingest.manage_datasets(context, names, run, failed=failed, report=report)]
+    names = ingest.in_order(context, list(datasets) if datasets is not None else collectable(context))
+    steps: list[Step] = []
+    for name, collected in _collected_ahead(context, names, window, run, again):
+        for step in collected:
+            report(step)
+        stored = ingest.store_datasets(context, [name], run, report=report)
+        failed = {step.subject for step in stored if step.outcome == "failed"}
+        steps += [*collected, *stored, *ingest.manage_datasets(context, [name], run, failed=failed, report=report)]
+    last = {step.subject: step.outcome for step in steps}
+    waiting = [name for name in names if last.get(name) == "waiting"]
+    steps += ingest.manage_datasets(context, waiting, run, report=report)
     if models:
         steps += curate.build_models(context, run, report=report)
     after_commits(context)
     return RunResult(run, tuple(steps))
+
+
+def _collected_ahead(
+    context: Context, names: Sequence[str], window: Window, run: str, again: bool
+) -> Iterator[tuple[str, tuple[Step, ...]]]:
+    """Each dataset with its step of collect, in order; another thread collects, one dataset after the other."""
+    with ThreadPoolExecutor(1, "collect") as ahead:
+        landing = [ahead.submit(ingest.collect_datasets, context, [name], window, run, again=again) for name in names]
+        try:
+            for name, collected in zip(names, landing, strict=True):
+                yield name, collected.result()
+        finally:
+            ahead.shutdown(cancel_futures=True)
 
 
 def collectable(context: Context) -> list[str]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from governance.errors import SourceContentError
 from governance.keys.names import DigestKeyName, KeyStore
-from governance.keys.tokens import BLOCK_BYTES, tokens
+from governance.keys.tokens import row_digests, tokens
 from governance.lake.writer import TableWriter
 from governance.store.aggregates import Aggregate
 from governance.store.ahead import ahead
@@ -26,7 +26,7 @@ from governance.store.landed import Originals
 from governance.store.lookups import DUPLICATE, Lookups
 from governance.store.membership import marked
 from governance.store.parsers.relation import LINE, UNPARSED, Relation
-from governance.store.plan import DIGEST, ROW, Plan, block, empty_relation, judge_sql, key_name
+from governance.store.plan import DIGEST, ROW, Plan, empty_relation, hash_of, judge_sql, key_name
 from governance.store.repeats import ordinals
 from governance.store.split import Counter, Parts, passed_rows, quarantined_rows, split, unparsed_rows
 from governance.store.watch import KeyWatch
@@ -122,25 +122,15 @@ class Parser:
             del columns[f"{key_name(bit)}_low"], columns[f"{key_name(bit)}_high"]
         columns[ROW] = ordinals(self.parsed, batch.num_rows)
         for identifier in self.plan.identifiers:
-            blocks = columns.pop(block(identifier))
+            hashes = columns.pop(hash_of(identifier))
             key = DigestKeyName("domain", identifier.domain or "")
             columns[identifier.token_name or ""] = tokens(
-                blocks, keystore=self.keystore, key=key, grant_id=self.grant_id
+                hashes, keystore=self.keystore, key=key, grant_id=self.grant_id
             )
         if self.plan.digests:
-            columns[DIGEST] = self._digests(columns[DIGEST])
+            key = DigestKeyName("rowdigest", self.plan.dataset.name)
+            columns[DIGEST] = row_digests(columns[DIGEST], keystore=self.keystore, key=key, grant_id=self.grant_id)
         return pa.RecordBatch.from_pydict(columns)
-
-    def _digests(self, blocks: pa.Array) -> pa.Array:
-        kind = pa.binary(BLOCK_BYTES)
-        if len(blocks) == 0:
-            return pa.array([], kind)
-        fixed = blocks.cast(kind)
-        start = fixed.offset * BLOCK_BYTES
-        text = fixed.buffers()[1].to_pybytes()[start : start + len(fixed) * BLOCK_BYTES]
-        key = DigestKeyName("rowdigest", self.plan.dataset.name)
-        made = self.keystore.digest(key, text, self.grant_id)
-        return pa.FixedSizeBinaryArray.from_buffers(kind, len(fixed), [None, pa.py_buffer(made)])
 
 
 @dataclass(frozen=True, slots=True)

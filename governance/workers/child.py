@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from governance import errors
+from governance.process import leave
 from governance.workers import isolation
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def main(entry: str) -> None:
     answer = _answer(entry, message)
     with os.fdopen(message["result_fd"], "wb") as pipe:
         pipe.write(json.dumps(answer).encode("utf-8"))
-    sys.stdout.flush()
-    os._exit(0)  # engines' threads and destructors have nothing to add, and some abort
+    leave(0)
 
 
 def told(error: BaseException) -> dict[str, Any]:

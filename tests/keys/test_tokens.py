@@ -11,7 +11,7 @@ from governance.errors import Refused
 from governance.keys import grants
 from governance.keys.keyring import Keyring
 from governance.keys.names import DigestKeyName
-from governance.keys.tokens import purpose_tokens, row_digests, rowdigest_sql, sql_digest_input, tokens
+from governance.keys.tokens import purpose_tokens, row_digests, rowdigest_sql, sql_hash, tokens
 from governance.state.database import Database
 from governance.state.values import Actor
 
@@ -28,15 +28,15 @@ def grant_id(database: Database, actor: Actor) -> str:
         return grants.issue(tx, actor=actor, keys=[], digest_keys=keys, digest_budget=10_000, database=database).id
 
 
-def _blocks(values: list[object]) -> pa.Array:
+def _hashes(values: list[object]) -> pa.Array:
     with duckdb.connect() as connection:
         connection.register("given", pa.table({"v": pa.array(values)}))
-        made = connection.sql(f"SELECT {sql_digest_input('v')} AS b FROM given").to_arrow_table()  # noqa: S608
+        made = connection.sql(f"SELECT {sql_hash('v')} AS b FROM given").to_arrow_table()  # noqa: S608
     return made.column("b").combine_chunks()
 
 
-def test_spellings_of_one_identifier_give_one_block() -> None:
-    blocks = _blocks(
+def test_spellings_of_one_identifier_give_one_hash() -> None:
+    hashes = _hashes(
         [
             "11010519491231002x",
             " 11010519491231002X ",
@@ -44,27 +44,27 @@ def test_spellings_of_one_identifier_give_one_block() -> None:
             "\u300011010519491231002X\t",
         ]
     )
-    assert len(set(blocks.to_pylist())) == 1
+    assert len(set(hashes.to_pylist())) == 1
 
 
 def test_null_and_blank_give_no_token_so_that_blanks_never_join() -> None:
-    assert _blocks([None, "", "   ", "\u3000"]).to_pylist() == [None] * 4
+    assert _hashes([None, "", "   ", "\u3000"]).to_pylist() == [None] * 4
 
 
-def test_numbers_and_their_text_give_one_block() -> None:
-    assert _blocks([42]).to_pylist() == _blocks(["42"]).to_pylist()
+def test_numbers_and_their_text_give_one_hash() -> None:
+    assert _hashes([42]).to_pylist() == _hashes(["42"]).to_pylist()
 
 
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(alphabet="abc１Ａé\u0301 9", max_size=4)), max_size=8))
 def test_standardising_twice_changes_nothing(values: list[str | None]) -> None:
     upper = [None if v is None else v.strip().upper() for v in values]
-    assert _blocks([*values, "x"]).to_pylist() == _blocks([*upper, "x"]).to_pylist()
+    assert _hashes([*values, "x"]).to_pylist() == _hashes([*upper, "x"]).to_pylist()
 
 
 def test_tokens_are_12_bytes_in_order_and_null_stays_null(keyring: Keyring, grant_id: str) -> None:
-    blocks = _blocks(["a", None, "b", "a", None])
-    made = tokens(blocks, keystore=keyring, key=PERSON, grant_id=grant_id)
+    hashes = _hashes(["a", None, "b", "a", None])
+    made = tokens(hashes, keystore=keyring, key=PERSON, grant_id=grant_id)
     made.validate(full=True)
     assert made.type == pa.binary(12)
     a, none, b, again, last = made.to_pylist()
@@ -72,40 +72,42 @@ def test_tokens_are_12_bytes_in_order_and_null_stays_null(keyring: Keyring, gran
     assert a == again != b
 
 
-def test_a_slice_of_blocks_gives_the_slice_of_tokens(keyring: Keyring, grant_id: str) -> None:
+def test_a_slice_of_hashes_gives_the_slice_of_tokens(keyring: Keyring, grant_id: str) -> None:
     for values in (["a", "b", "c", "d"], ["a", None, "c", "d"]):
-        blocks = _blocks(values)
-        for given_blocks in (blocks, blocks.cast(pa.binary(16)), blocks.cast(pa.large_binary())):
-            whole = tokens(given_blocks, keystore=keyring, key=PERSON, grant_id=grant_id)
-            part = tokens(given_blocks.slice(1, 2), keystore=keyring, key=PERSON, grant_id=grant_id)
+        hashes = _hashes(values)
+        for given_hashes in (hashes, hashes.cast(pa.large_string()), hashes.cast(pa.string_view())):
+            whole = tokens(given_hashes, keystore=keyring, key=PERSON, grant_id=grant_id)
+            part = tokens(given_hashes.slice(1, 2), keystore=keyring, key=PERSON, grant_id=grant_id)
             assert part.to_pylist() == whole.to_pylist()[1:3]
 
 
 def test_no_values_and_only_nulls_are_fine(keyring: Keyring, grant_id: str) -> None:
-    for blocks in (pa.array([], pa.binary()), pa.array([None, None], pa.binary())):
-        made = tokens(blocks, keystore=keyring, key=PERSON, grant_id=grant_id)
-        assert made.to_pylist() == blocks.to_pylist()
+    for hashes in (pa.array([], pa.string()), pa.array([None, None], pa.string())):
+        made = tokens(hashes, keystore=keyring, key=PERSON, grant_id=grant_id)
+        assert made.to_pylist() == hashes.to_pylist()
 
 
 def test_domains_and_purposes_do_not_join(keyring: Keyring, grant_id: str) -> None:
-    blocks = _blocks(["a", None])
-    person = tokens(blocks, keystore=keyring, key=PERSON, grant_id=grant_id)
-    enterprise = tokens(blocks, keystore=keyring, key=ENTERPRISE, grant_id=grant_id)
+    hashes = _hashes(["a", None])
+    person = tokens(hashes, keystore=keyring, key=PERSON, grant_id=grant_id)
+    enterprise = tokens(hashes, keystore=keyring, key=ENTERPRISE, grant_id=grant_id)
     research = purpose_tokens(person, keystore=keyring, key=RESEARCH, grant_id=grant_id)
     assert len({person[0].as_py(), enterprise[0].as_py(), research[0].as_py()}) == 3
     assert research.type == pa.binary(12)
     assert research[1].as_py() is None
 
 
-def test_values_of_another_width_are_no_blocks(keyring: Keyring, grant_id: str) -> None:
-    for values in ([b"a" * 17], [b"a" * 16, b"b" * 15]):
-        with pytest.raises(ValueError, match=r"bytes|width"):
-            tokens(pa.array(values, pa.binary()), keystore=keyring, key=PERSON, grant_id=grant_id)
+def test_what_is_no_hash_gets_no_token(keyring: Keyring, grant_id: str) -> None:
+    for values in (["a" * 63], ["a" * 64, "b" * 63], ["g" * 64]):
+        with pytest.raises(ValueError, match=r"[Hh]exadecimal"):
+            tokens(pa.array(values), keystore=keyring, key=PERSON, grant_id=grant_id)
+    with pytest.raises(ValueError, match="17 bytes"):
+        purpose_tokens(pa.array([b"a" * 17], pa.binary(17)), keystore=keyring, key=RESEARCH, grant_id=grant_id)
 
 
 def test_tokens_need_a_right_of_their_own(keyring: Keyring) -> None:
     with pytest.raises(Refused):
-        tokens(_blocks(["a"]), keystore=keyring, key=PERSON, grant_id="nobody")
+        tokens(_hashes(["a"]), keystore=keyring, key=PERSON, grant_id="nobody")
 
 
 FIELDS = (
@@ -115,7 +117,7 @@ FIELDS = (
 )
 
 
-def _row_blocks(rows: str) -> list[bytes]:
+def _row_hashes(rows: str) -> list[str]:
     with duckdb.connect() as connection:
         return [
             row[0]
@@ -126,20 +128,20 @@ def _row_blocks(rows: str) -> list[bytes]:
 
 
 def test_row_digests_compare_values_at_the_contracts_types() -> None:
-    same = _row_blocks("(20, 'é', 0.0), ('20', 'é', '-0.0')")
+    same = _row_hashes("(20, 'é', 0.0), ('20', 'é', '-0.0')")
     assert same[0] == same[1]
 
 
 def test_row_digests_tell_null_from_text_and_one_column_from_the_next() -> None:
-    blocks = _row_blocks(
+    hashes = _row_hashes(
         "(1, '~', 2), (1, NULL, 2), (NULL, NULL, NULL), (12, '', 2), (1, '2', 2), (1, '', 22), (1, '1:2', 2)"
     )
-    assert None not in blocks
-    assert len(set(blocks)) == len(blocks)
+    assert None not in hashes
+    assert len(set(hashes)) == len(hashes)
 
 
 def test_row_digests_are_keyed(keyring: Keyring, grant_id: str) -> None:
-    blocks = pa.array(_row_blocks("(1, 'a', 2)"), pa.binary())
-    made = row_digests(blocks, keystore=keyring, key=DIGEST, grant_id=grant_id)
+    hashes = pa.array(_row_hashes("(1, 'a', 2)"))
+    made = row_digests(hashes, keystore=keyring, key=DIGEST, grant_id=grant_id)
     assert made.type == pa.binary(16)
-    assert made[0].as_py() != blocks[0].as_py()
+    assert made[0].as_py() != bytes.fromhex(hashes[0].as_py()[:32])
