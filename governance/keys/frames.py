@@ -13,11 +13,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,6 +31,12 @@ _GROUP_BYTES = 8 * FRAME_BYTES
 """What is handed from thread to thread at once."""
 
 
+class ReadsInto(Protocol):
+    """What gives its bytes into a buffer, 0 at its end: every binary file and stream."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """`sha256` and `size_bytes` of the plaintext; `wrapped_key` goes into the manifest."""
@@ -41,7 +46,7 @@ class FrameResult:
     wrapped_key: str
 
 
-def encrypt(source: BinaryIO, target: BinaryIO, *, keystore: KeyStore, key: KeyName) -> FrameResult:
+def encrypt(source: ReadsInto, target: BinaryIO, *, keystore: KeyStore, key: KeyName) -> FrameResult:
     """Everything that `source` still has, written to `target` in frames. The caller makes `target` durable."""
     data_key = os.urandom(32)
     wrapped = keystore.wrap(key, data_key)
@@ -79,9 +84,7 @@ def open_decrypted(path: Path, wrapped_key: str, *, keystore: KeyStore, key: Key
 
 
 class FrameReader(io.RawIOBase):
-    """A decrypted file; `frames()` gives its text frame by frame. The last frame is authenticated at once, and with it
-    the size.
-    """
+    """A decrypted file. The last frame is authenticated at once, and with it the size."""
 
     def __init__(self, path: Path, data_key: bytes) -> None:
         super().__init__()
@@ -89,8 +92,9 @@ class FrameReader(io.RawIOBase):
         self._cipher = AESGCM(data_key)
         self._position = 0
         self._held: tuple[int, bytes] = (-1, b"")
+        self._sealed = memoryview(bytearray(FRAME_BYTES + _TAG_BYTES))
         try:
-            self._file = path.open("rb")
+            self._file = path.open("rb", buffering=0)
         except OSError as error:
             raise StorageError(f"cannot be opened: {error.strerror}", where=path.name) from None
         try:
@@ -109,18 +113,11 @@ class FrameReader(io.RawIOBase):
         held, text = self._held
         if held == number:
             return text
-        self._file.seek(len(_MAGIC) + number * (FRAME_BYTES + _TAG_BYTES))
-        sealed = self._file.read(FRAME_BYTES + _TAG_BYTES)
-        try:
-            text = self._cipher.decrypt(_nonce(number), sealed, _associated(number, number == self._count - 1))
-        except (InvalidTag, ValueError):
-            raise Damaged(f"frame {number} does not open: changed, moved or cut off", where=self._path.name) from None
-        self._held = (number, text)
-        return text
-
-    def frames(self) -> Iterator[bytes]:
-        """All frames in order."""
-        return map(self.frame, range(self._count))
+        sealed = self._sealed_frame(number)
+        made = bytearray(max(0, len(sealed) - _TAG_BYTES))
+        self._decrypt(number, sealed, memoryview(made))
+        self._held = (number, bytes(made))
+        return self._held[1]
 
     def readable(self) -> bool:
         return True
@@ -140,10 +137,16 @@ class FrameReader(io.RawIOBase):
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        text = self._from_here()[: len(view)]
-        view[: len(text)] = text
-        self._position += len(text)
-        return len(text)
+        number, offset = divmod(self._position, FRAME_BYTES)
+        if offset == 0 and len(view) >= FRAME_BYTES and number < self._count - 1:
+            got = FRAME_BYTES
+            self._decrypt(number, self._sealed_frame(number), view[:got])
+        else:
+            text = self._from_here()[: len(view)]
+            got = len(text)
+            view[:got] = text
+        self._position += got
+        return got
 
     def readall(self) -> bytes:
         parts = []
@@ -159,6 +162,17 @@ class FrameReader(io.RawIOBase):
             self._file.close()
         super().close()
 
+    def _sealed_frame(self, number: int) -> memoryview:
+        """A frame as it lies on disk, in a buffer that the next call writes over."""
+        self._file.seek(len(_MAGIC) + number * (FRAME_BYTES + _TAG_BYTES))
+        return self._sealed[: _fill(self._file, self._sealed)]
+
+    def _decrypt(self, number: int, sealed: memoryview, text: memoryview) -> None:
+        try:
+            self._cipher.decrypt_into(_nonce(number), sealed, _associated(number, number == self._count - 1), text)
+        except (InvalidTag, ValueError):
+            raise Damaged(f"frame {number} does not open: changed, moved or cut off", where=self._path.name) from None
+
     def _from_here(self) -> memoryview:
         """What is left of the frame at the present position; empty at the end."""
         if self._position >= self.size_bytes:
@@ -167,10 +181,10 @@ class FrameReader(io.RawIOBase):
         return memoryview(self.frame(number))[offset:]
 
 
-def _fill(source: BinaryIO, buffer: memoryview) -> int:
+def _fill(source: ReadsInto, buffer: memoryview) -> int:
     """Read into `buffer` until it is full or `source` ends; how many bytes there are."""
     filled = 0
-    while filled < len(buffer) and (read := source.readinto(buffer[filled:])):  # type: ignore[attr-defined]
+    while filled < len(buffer) and (read := source.readinto(buffer[filled:])):
         filled += read
     return filled
 
