@@ -12,9 +12,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 
 from governance.collect.inspection import Inspection, Progress
@@ -25,6 +27,8 @@ from governance.keys.frames import FrameResult, encrypt
 from governance.keys.names import KeyName, KeyStore
 from governance.state.crash import crash_point
 from governance.state.values import LandedFile
+
+_SYNC_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,10 @@ def receive(
     inspection = Inspection(original.stream, done_before, total, progress)
     final = place.folder / f"{number}-{place.attempt}.bin"
     with _written(place, final) as part:
-        with part.open("xb") as target:
-            result = encrypt(stream_of(inspection.chunks()), target, keystore=place.keystore, key=place.key)
-            target.flush()
-            os.fsync(target.fileno())
+        with part.open("xb", buffering=0) as raw:
+            with _SyncedAlong(raw) as target:
+                result = encrypt(stream_of(inspection.chunks()), target, keystore=place.keystore, key=place.key)
+            os.fsync(raw.fileno())
         if inspection.fault:
             _reject(place, original.name, part, result, inspection.fault, at)
         crash_point("collect.before_rename")
@@ -86,6 +90,34 @@ def receive(
     path = final.relative_to(place.settings.lake).as_posix()
     file = LandedFile(path, original.name, result.sha256, result.size_bytes, result.wrapped_key, counts.get("rows"))
     return Received(file, counts)
+
+
+class _SyncedAlong:
+    """A file to which another thread gives the disk's time while this one writes: at the end little is left to wait for."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file, self._unsynced = file, 0
+        self._beside = ThreadPoolExecutor(1, "landed-sync")
+        self._syncing: Future[None] | None = None
+
+    def __enter__(self) -> _SyncedAlong:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._beside.shutdown()
+
+    def write(self, data: memoryview | bytes) -> int:
+        """Write all of `data`. Raises what an earlier write-back met."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._unsynced += len(data)
+        if self._unsynced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
+            if self._syncing is not None:
+                self._syncing.result()
+            self._syncing = self._beside.submit(os.fdatasync, self._file.fileno())
+            self._unsynced = 0
+        return len(data)
 
 
 def discard(place: Place) -> None:

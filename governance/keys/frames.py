@@ -37,6 +37,12 @@ class ReadsInto(Protocol):
     def readinto(self, buffer: memoryview, /) -> int | None: ...
 
 
+class Writes(Protocol):
+    """What takes all bytes that it is given."""
+
+    def write(self, data: bytes | memoryview, /) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """`sha256` and `size_bytes` of the plaintext; `wrapped_key` goes into the manifest."""
@@ -46,7 +52,7 @@ class FrameResult:
     wrapped_key: str
 
 
-def encrypt(source: ReadsInto, target: BinaryIO, *, keystore: KeyStore, key: KeyName) -> FrameResult:
+def encrypt(source: ReadsInto, target: Writes, *, keystore: KeyStore, key: KeyName) -> FrameResult:
     """Everything that `source` still has, written to `target` in frames. The caller makes `target` durable."""
     data_key = os.urandom(32)
     wrapped = keystore.wrap(key, data_key)

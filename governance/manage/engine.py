@@ -45,11 +45,11 @@ class Judgement:
 
 
 def preload(*, wait: bool = False) -> None:
-    """Begin to import GX in the background; returns at once unless `wait`. The import takes three seconds."""
-    loading = threading.Thread(target=_load, name="import-gx", daemon=True)
-    loading.start()
+    """Begin to import GX in the background and return at once, or import it here (`wait`). The import takes seconds."""
     if wait:
-        loading.join()
+        _load()
+    else:
+        threading.Thread(target=_load, name="import-gx", daemon=True).start()
 
 
 def judge_expectations(expectations: Sequence[Expectation], lookup: Lookup) -> tuple[Judgement, ...]:
