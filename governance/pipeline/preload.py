@@ -15,6 +15,10 @@ _SWITCH_SECONDS = 0.0005
 """While modules are imported, the stage beside asks for the interpreter often and briefly: it is not to wait the usual 5 ms each time."""
 
 
+_USUAL = (700, 10, 10)
+"""Python's own thresholds, for what comes after: a batch in a cycle is to go soon."""
+
+
 def preload() -> threading.Thread:
     """Begin to import in the background; whoever needs an engine sooner waits for its import as usual."""
     loading = threading.Thread(target=_roomy, args=(_load,), name="preload", daemon=True)
@@ -40,13 +44,14 @@ def _load() -> None:
 
 @contextmanager
 def _giving_way() -> Iterator[None]:
-    """Short turns of the interpreter's lock, and no garbage collection: modules are made to stay."""
-    interval, collecting = sys.getswitchinterval(), gc.isenabled()
+    """Short turns of the interpreter's lock, and no garbage collection: modules are made to stay, and are not looked at again afterwards."""
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.disable()
     try:
         yield
     finally:
         sys.setswitchinterval(interval)
-        if collecting:
-            gc.enable()
+        gc.freeze()
+        gc.set_threshold(*_USUAL)
+        gc.enable()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from governance import errors
-from governance.process import leave
+from governance.process import few_arenas, leave
 from governance.workers import isolation
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def main(entry: str) -> None:
     length = int.from_bytes(sys.stdin.buffer.read(8), "big")
     message = json.loads(sys.stdin.buffer.read(length))
     isolation.settle(message["parent"])
+    few_arenas()
     answer = _answer(entry, message)
     with os.fdopen(message["result_fd"], "wb") as pipe:
         pipe.write(json.dumps(answer).encode("utf-8"))
