@@ -14,7 +14,7 @@ must not join one another.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -55,14 +55,14 @@ def sql_hash(column_sql: str) -> str:
 
 def tokens(hashes: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
     """12-byte tokens (fixed_size_binary) of the hashes (string) of `sql_hash`, in their order; NULL stays NULL."""
-    return _encrypted(hashes, TOKEN_BYTES, keystore, key, grant_id)
+    return _made(hashes.cast(pa.string()), _first_halves, TOKEN_BYTES, keystore, key, grant_id)
 
 
 def purpose_tokens(values: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
-    """The consumer's tokens of domain tokens `values`: AES_purpose(token padded to 16), kept to 12 bytes; NULL stays
-    NULL.
+    """The consumer's tokens of domain tokens `values` (binary): AES_purpose(token padded to 16), kept to 12 bytes; NULL
+    stays NULL.
     """
-    return _encrypted(values, TOKEN_BYTES, keystore, key, grant_id)
+    return _made(values.cast(pa.binary(TOKEN_BYTES)), _padded, TOKEN_BYTES, keystore, key, grant_id)
 
 
 def rowdigest_sql(fields: Sequence[Field]) -> str:
@@ -87,14 +87,21 @@ def rowdigest_sql(fields: Sequence[Field]) -> str:
 
 def row_digests(hashes: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
     """16-byte keyed digests (fixed_size_binary) of the hashes (string) of `rowdigest_sql`."""
-    return _encrypted(hashes, BLOCK_BYTES, keystore, key, grant_id)
+    return _made(hashes.cast(pa.string()), _first_halves, BLOCK_BYTES, keystore, key, grant_id)
 
 
-def _encrypted(values: pa.Array, keep: int, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
-    values = values if pa.types.is_fixed_size_binary(values.type) else values.cast(pa.string())
+def _made(
+    values: pa.Array,
+    blocks_of: Callable[[pa.Array], bytes],
+    keep: int,
+    keystore: KeyStore,
+    key: DigestKeyName,
+    grant_id: str,
+) -> pa.Array:
+    """The first `keep` bytes of what the key makes of each block; NULL stays NULL."""
     present = values.drop_null() if values.null_count else values
-    wanted = _padded(present) if pa.types.is_fixed_size_binary(values.type) else _first_halves(present)
-    made = np.frombuffer(keystore.digest(key, wanted, grant_id), dtype=np.uint8).reshape(-1, BLOCK_BYTES)[:, :keep]
+    answer = np.frombuffer(keystore.digest(key, blocks_of(present), grant_id), dtype=np.uint8)
+    made = answer.reshape(-1, BLOCK_BYTES)[:, :keep]
     kind = pa.binary(keep)
     if not values.null_count:
         return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(made))])
@@ -115,14 +122,12 @@ def _first_halves(hashes: pa.Array) -> bytes:
     return binascii.unhexlify(digits[:, : 2 * BLOCK_BYTES].tobytes())
 
 
-def _padded(present: pa.Array) -> bytes:
-    """Values of a fixed width one after the other, each padded with zeros to 16 bytes; `present` has no NULL."""
-    width = present.type.byte_width
-    if not 0 < width <= BLOCK_BYTES:
-        raise ValueError(f"values of {width} bytes; at most {BLOCK_BYTES} are expected")
-    flat = np.frombuffer(present.buffers()[1] or b"", dtype=np.uint8)[present.offset * width :][: len(present) * width]
-    padded = np.zeros((len(present), BLOCK_BYTES), dtype=np.uint8)
-    padded[:, :width] = flat.reshape(-1, width)
+def _padded(tokens: pa.Array) -> bytes:
+    """Tokens one after the other, each padded with zeros to 16 bytes; `tokens` has no NULL."""
+    start, end = tokens.offset * TOKEN_BYTES, (tokens.offset + len(tokens)) * TOKEN_BYTES
+    flat = np.frombuffer(tokens.buffers()[1] or b"", dtype=np.uint8)[start:end]
+    padded = np.zeros((len(tokens), BLOCK_BYTES), dtype=np.uint8)
+    padded[:, :TOKEN_BYTES] = flat.reshape(-1, TOKEN_BYTES)
     return padded.tobytes()
 
 

@@ -95,13 +95,15 @@ def test_domains_and_purposes_do_not_join(keyring: Keyring, grant_id: str) -> No
     assert len({person[0].as_py(), enterprise[0].as_py(), research[0].as_py()}) == 3
     assert research.type == pa.binary(12)
     assert research[1].as_py() is None
+    loose = pa.concat_arrays([person, person]).cast(pa.binary()).slice(2, 2)  # as DuckDB gives them
+    assert purpose_tokens(loose, keystore=keyring, key=RESEARCH, grant_id=grant_id).to_pylist() == research.to_pylist()
 
 
 def test_what_is_no_hash_gets_no_token(keyring: Keyring, grant_id: str) -> None:
     for values in (["a" * 63], ["a" * 64, "b" * 63], ["g" * 64]):
         with pytest.raises(ValueError, match=r"[Hh]exadecimal"):
             tokens(pa.array(values), keystore=keyring, key=PERSON, grant_id=grant_id)
-    with pytest.raises(ValueError, match="17 bytes"):
+    with pytest.raises(ValueError, match="17"):
         purpose_tokens(pa.array([b"a" * 17], pa.binary(17)), keystore=keyring, key=RESEARCH, grant_id=grant_id)
 
 
