@@ -30,7 +30,7 @@ def test_unknown_sections_and_keys_are_faults_all_at_once(tmp_path: Path) -> Non
     (tmp_path / "gov.toml").write_text("[engine]\nthread = 2\n[lakes]\nx = 1\n[sources.tax]\npath = '/data'\n")
     with pytest.raises(DeclarationError) as caught:
         load_settings(tmp_path)
-    assert {fault.path for fault in caught.value.faults} == {"engine", "lakes", "sources.tax"}
+    assert [(f.line, f.path) for f in caught.value.faults] == [(2, "engine.thread"), (3, "lakes"), (5, "sources.tax")]
 
 
 def test_a_source_path_is_taken_from_the_home(tmp_path: Path) -> None:

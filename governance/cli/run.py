@@ -41,13 +41,18 @@ def command(
     Example: gov run --from 2026-01-01 --to 2026-02-01
     """
     from governance.pipeline.context import open_context
-    from governance.pipeline.run import run_all
+    from governance.pipeline.run import new_run, run_all
 
     context = open_context(load_settings(home))
     require_datasets(context, datasets)
+    window = parse_window(start, end)
+    run = new_run()
+    if not as_json:
+        click.echo(f"run {run} for {window.start.isoformat()} to {window.end.isoformat()}")
     result = run_all(
         context,
-        parse_window(start, end),
+        window,
+        run=run,
         datasets=datasets or None,
         again=again,
         models=not no_models,

@@ -76,9 +76,9 @@ def _twice(work: Work) -> Stored:
         raise _no_memory(work.dataset) from None
     except duckdb.Error as error:
         raise GovernanceError(
-            f"the rows cannot be judged: {type(error).__name__}",
+            f"the engine fails on these rows: {type(error).__name__}",
             where=work.dataset.name,
-            do="check contract and suite against the source",
+            do="look at the formats and conditions of contract and suite; if they are right the fault is ours: report it",
         ) from None
 
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from governance.catalog.index import read_index
 from governance.cli.main import group
 from governance.config import load_settings
+from governance.errors import DeclarationError, Fault
 from tests.catalog.home import FILES, MODEL, PEOPLE, SUITE, VISITS, line_of, write
 
 CHECK = """\
@@ -104,7 +105,7 @@ def test_json_has_the_same_faults(tmp_path: Path) -> None:
     text, answer = gov(tmp_path, "check"), gov(tmp_path, "check", "--json")
     assert answer.exit_code == 1
     faults = json.loads(answer.output)["faults"]
-    places = [f"{f['file']}:{f['line']}: {f['path']}: {f['found']}" for f in faults]
+    places = [str(Fault(f["file"], f["line"], f["path"], f["found"])) for f in faults]
     lines = [line for line in text.output.splitlines() if line.startswith(("catalog/", "expectations/"))]
     assert len(places) == len(lines) >= 4
     assert all(line.startswith(place) for line, place in zip(lines, places, strict=True))
@@ -161,3 +162,32 @@ def test_a_second_check_gives_the_same_answer_from_what_is_kept(tmp_path: Path) 
     write(tmp_path, {"expectations/health/people.json": BROKEN["expectations/health/people.json"]})
     assert gov(tmp_path, "check").exit_code == 1
     assert gov(tmp_path, "check").exit_code == 1
+
+
+TOML = """\
+[engine]
+threads = 0
+
+[paths]
+catalogue = "catalog"
+
+[sources.water]
+location = "elsewhere"
+"""
+
+
+def test_faults_of_gov_toml_stand_at_their_line(tmp_path: Path) -> None:
+    (tmp_path / "gov.toml").write_text(TOML)
+    with pytest.raises(DeclarationError) as raised:
+        load_settings(tmp_path)
+    assert [(f.line, f.path, f.found) for f in raised.value.faults] == [
+        (2, "engine.threads", "0 does not fit"),
+        (5, "paths.catalogue", "unknown key"),
+    ]
+
+
+def test_a_source_of_no_system_is_a_fault_that_lists_the_systems(tmp_path: Path) -> None:
+    write(tmp_path, {**GOOD, "gov.toml": TOML.replace("threads = 0", "threads = 1").replace("catalogue", "catalog")})
+    result = gov(tmp_path, "check")
+    assert result.exit_code == 1
+    assert "gov.toml:7: sources.water: no such system; allowed: health, register; correct or remove it" in result.output
