@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -118,10 +119,12 @@ def query(
     lake: Lake,
     keystore: KeyStore,
     limits: Limits = DEFAULT_LIMITS,
+    cancelled: threading.Event | None = None,
 ) -> Answer:
     """The answer to `sql` for `subject` and `purpose`. Raises Refused with a code, NotReady when nothing is published.
 
-    `keystore` is the home's; the workers open their own. `limits` are those of the worker that runs `sql`.
+    `keystore` is the home's; the workers open their own. `limits` are those of the worker that runs `sql`. Setting
+    `cancelled` ends the workers within half a second, before there is an answer too.
     """
     actor = Actor(subject, purpose, uuid.uuid4().hex)
     digest = hashlib.sha256(sql.encode("utf-8", "replace")).hexdigest()
@@ -136,7 +139,7 @@ def query(
             append(tx, "access_refused", facts, actor=actor, writer=database.writer, at=database.clock())
         raise
     grant = record_access(scans, digest, published.release, actor, limits, database, lake)
-    return _run(statement, scans, published, grant, actor, settings, database, limits)
+    return _run(statement, scans, published, grant, actor, settings, database, limits, cancelled)
 
 
 def decision_hash(scans: Sequence[Scan]) -> str:
@@ -216,6 +219,7 @@ def _run(
     settings: Settings,
     database: Database,
     limits: Limits,
+    cancelled: threading.Event | None,
 ) -> Answer:
     stack = ExitStack()
     try:
@@ -245,7 +249,7 @@ def _run(
             for each in workers:
                 each.kill(error=reason)
 
-        watch = Watch(grant, published.rules, database, cut)
+        watch = Watch(grant, published.rules, database, cut, cancelled)
         stack.callback(watch.stop)
         return Answer(worker.stream(), scans, published.release, grant, stack)
     except BaseException:

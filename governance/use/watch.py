@@ -18,14 +18,20 @@ EVERY_SECONDS = 0.5
 
 
 class Watch:
-    """Looks at a grant and at the rules until `stop`; calls `cut` once, with the reason, when the grant ended or the
-    rules in force are not `rules` any more.
+    """Looks at a grant and at the rules until `stop`; calls `cut` once, with the reason, when the grant ended, the
+    rules in force are not `rules` any more, or whoever asked has gone (`cancelled` is set).
     """
 
     def __init__(
-        self, grant: str, rules: str | None, database: Database, cut: Callable[[GovernanceError], None]
+        self,
+        grant: str,
+        rules: str | None,
+        database: Database,
+        cut: Callable[[GovernanceError], None],
+        cancelled: threading.Event | None = None,
     ) -> None:
         self._grant, self._rules, self._database, self._cut = grant, rules, database, cut
+        self._cancelled = cancelled or threading.Event()
         self._over = threading.Event()
         threading.Thread(target=self._look, daemon=True).start()
 
@@ -40,6 +46,8 @@ class Watch:
                 return
 
     def _gone(self) -> GovernanceError | None:
+        if self._cancelled.is_set():
+            return Refused("whoever asked has gone", do="ask again")
         try:
             with self._database.read() as connection:
                 grants.require(connection, self._grant, (), at=self._database.clock())
