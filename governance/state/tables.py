@@ -366,3 +366,52 @@ lake_file = Table(
     Column("removed", _BIG),
     Index("ix_lake_file_table", "table_name", "added", "removed"),
 )
+
+# Requests of access and break-glasses (`use.requests`, `use.break_glass`): the canonical document by its hash, and what became of it.
+access_request = Table(
+    "access_request",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("purpose", String(255), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+access_step = Table(
+    "access_step",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("request", String(64), ForeignKey("access_request.id"), nullable=False, index=True),
+    Column("step", String(16), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("signature", String(128)),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+# Who consented to what, as tokens of an identifier domain, never values; and the versions of those sets (`use.consents`).
+consent = Table(
+    "consent",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("scope", String(64), nullable=False),
+    Column("domain", String(64), nullable=False),
+    Column("token", LargeBinary(12), nullable=False),
+    Column("given_at", Instant, nullable=False),
+    Column("withdrawn_at", Instant),
+    Index("ix_consent_token", "scope", "domain", "token"),
+)
+
+consent_version = Table(
+    "consent_version",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("scope", String(64), nullable=False),
+    Column("domain", String(64), nullable=False),
+    Column("change", String(16), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Index("ix_consent_version_scope", "scope", "domain", "id"),
+)
