@@ -415,3 +415,23 @@ consent_version = Table(
     Column("recorded_at", Instant, nullable=False),
     Index("ix_consent_version_scope", "scope", "domain", "id"),
 )
+
+# Logins of the query service: an API key is known by its SHA-256 alone; a one-time token by that of issuer and `jti`, until it expires.
+service_key = Table(
+    "service_key",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("subject", String(255), nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)
+
+service_token_seen = Table(
+    "service_token_seen",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("expires_at", Instant, nullable=False, index=True),
+)
