@@ -7,6 +7,7 @@ A home is a folder with a `gov.toml`. Everything in it is optional:
     [engine]     threads = 2   memory_limit_mb = 2048
     [airflow]    scheduled = true                    # false: department DAGs run only when somebody starts them
     [keys]       socket = "/run/gov/keys.sock"       # a key service instead of the embedded keyring; also $GOV_KEY_SOCKET
+    [service]    issuer = "https://id.example"   audience = "gov"   jwks = "jwks.json"    # docs/SERVICE.md has all keys
     [sources.<system>]   location = "a folder, file, database URL or http(s) address"    # overrides the contract's server
 """
 
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from governance.errors import DeclarationError, Fault, GovernanceError
 
@@ -30,7 +32,31 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
     "lineage": frozenset({"namespace"}),
     "keys": frozenset({"socket"}),
     "airflow": frozenset({"scheduled"}),
+    "service": frozenset(
+        {"issuer", "audience", "jwks", "algorithms", "one_time", "concurrent", "seconds", "memory_mb", "request_kb"}
+    ),
 }
+_TRUTHS = frozenset({("airflow", "scheduled"), ("service", "one_time")})
+_NUMBERS = frozenset({("service", name) for name in ("concurrent", "seconds", "memory_mb", "request_kb")})
+ALGORITHMS = ("RS256", "ES256", "EdDSA")
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """The query service: whose tokens it believes (none without an issuer), and what one request may cost."""
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    """A file (absolute) or an address with the issuer's public keys."""
+    algorithms: tuple[str, ...] = ALGORITHMS
+    one_time: bool = False
+    """A token is good for one request: its `jti` is remembered until it expires."""
+    concurrent: int = 8
+    seconds: int = 300
+    memory_mb: int = 1024
+    request_kb: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +75,7 @@ class Settings:
     key_socket: Path | None = None
     scheduled: bool = True
     sources: Mapping[str, str] = field(default_factory=dict)
+    service: ServiceSettings = field(default_factory=ServiceSettings)
 
     @property
     def lake(self) -> Path:
@@ -93,7 +120,7 @@ def load_settings(home: Path | None = None) -> Settings:
     except tomllib.TOMLDecodeError as error:
         line = found.group(1) if (found := re.search(r"at line (\d+)", str(error))) else "1"
         raise DeclarationError((Fault(FILE, int(line), "", f"not TOML: {error}", "", "correct the file"),)) from None
-    faults = (*_unknown_keys(raw, text), *_wrong_values(raw, text))
+    faults = (*_unknown_keys(raw, text), *_wrong_values(raw, text), *_wrong_service(raw.get("service"), text))
     if faults:
         raise DeclarationError(faults)
     paths = raw.get("paths", {})
@@ -115,6 +142,7 @@ def load_settings(home: Path | None = None) -> Settings:
         key_socket=Path(socket) if (socket := _key_socket(raw)) else None,
         scheduled=bool(raw.get("airflow", {}).get("scheduled", True)),
         sources={name: _location(root, table["location"]) for name, table in raw.get("sources", {}).items()},
+        service=_service(root, raw.get("service", {})),
     )
 
 
@@ -153,18 +181,43 @@ def _unknown_keys(raw: Mapping[str, object], text: str) -> Iterator[Fault]:
 
 
 def _wrong_values(raw: Mapping[str, Any], text: str) -> Iterator[Fault]:
-    """Values that are not of their kind: numbers of the engine from 1, everything else text (and `scheduled` true or false)."""
+    """Values that are not of their kind: numbers of the engine from 1, everything else text, or as its key says."""
     for section, table in raw.items():
         for key, value in table.items() if section in _ALLOWED and isinstance(table, dict) else ():
-            if key == "scheduled":
+            if (section, key) in _TRUTHS:
                 fits, allowed = isinstance(value, bool), "true, false"
-            elif section == "engine":
+            elif (section, key) == ("service", "algorithms"):
+                named = value if isinstance(value, list) else []
+                fits, allowed = bool(named) and all(one in ALGORITHMS for one in named), ", ".join(ALGORITHMS)
+            elif section == "engine" or (section, key) in _NUMBERS:
                 fits, allowed = type(value) is int and value >= 1, "a whole number from 1"
             else:
                 fits, allowed = isinstance(value, str), "text"
             if not fits:
                 line = line_of(text, section, key)
                 yield Fault(FILE, line, f"{section}.{key}", f"{value!r} does not fit", allowed, "correct it")
+
+
+def _wrong_service(table: object, text: str) -> Iterator[Fault]:
+    """An issuer that is half said, or whose keys could be changed on their way."""
+    if not isinstance(table, dict):
+        return
+    told = [key for key in ("issuer", "audience", "jwks") if table.get(key)]
+    if told and len(told) < 3:
+        line = line_of(text, "service", told[0])
+        yield Fault(FILE, line, "service", f"{told[0]} stands alone", "issuer, audience and jwks together", "give all")
+    if any(key in table for key in ("algorithms", "one_time")) and not told:
+        yield Fault(FILE, line_of(text, "service"), "service", "no issuer", "issuer, audience, jwks", "give all")
+    jwks = table.get("jwks")
+    if isinstance(jwks, str) and "://" in jwks and not _private(jwks):
+        line = line_of(text, "service", "jwks")
+        yield Fault(FILE, line, "service.jwks", "keys over a plain connection", "a file or https://", "correct it")
+
+
+def _private(url: str) -> bool:
+    """Whether nobody between can change what the address answers: TLS, or this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
 
 
 def line_of(text: str, section: str, key: str = "") -> int:
@@ -187,6 +240,15 @@ def _key_socket(raw: Mapping[str, Any]) -> str:
     return os.environ.get("GOV_KEY_SOCKET", str(raw.get("keys", {}).get("socket", "")))
 
 
+def _service(root: Path, table: Mapping[str, Any]) -> ServiceSettings:
+    given = dict(table)
+    if "jwks" in given:
+        given["jwks"] = _location(root, given["jwks"])
+    if "algorithms" in given:
+        given["algorithms"] = tuple(given["algorithms"])
+    return ServiceSettings(**given)
+
+
 def _location(root: Path, location: str) -> str:
     """A location with a scheme as it is; a path made absolute against the home."""
     if "://" in location:
@@ -195,8 +257,8 @@ def _location(root: Path, location: str) -> str:
 
 
 def as_request(settings: Settings) -> dict[str, Any]:
-    """Settings as JSON values, for the request of a worker; `from_request` reads them again."""
-    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    """Settings as JSON values, for the request of a worker; `from_request` reads them again, without those of the service."""
+    values = {item.name: getattr(settings, item.name) for item in fields(settings) if item.name != "service"}
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     return {**plain, "sources": dict(settings.sources)}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from governance.config import load_settings
+from governance.config import as_request, from_request, load_settings
 from governance.errors import DeclarationError, GovernanceError
 
 
@@ -43,4 +43,27 @@ def test_a_source_path_is_taken_from_the_home(tmp_path: Path) -> None:
 
 def test_no_home_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(GovernanceError, match="gov init"):
+        load_settings(tmp_path)
+
+
+def test_the_service_believes_nobody_until_issuer_audience_and_keys_are_named(tmp_path: Path) -> None:
+    (tmp_path / "gov.toml").write_text("[service]\nconcurrent = 2\n")
+    assert load_settings(tmp_path).service.issuer == ""
+    (tmp_path / "gov.toml").write_text("[service]\nissuer = 'https://id'\n")
+    with pytest.raises(DeclarationError, match=r"gov.toml:2: service: issuer stands alone"):
+        load_settings(tmp_path)
+    (tmp_path / "gov.toml").write_text("[service]\nissuer = 'https://id'\naudience = 'gov'\njwks = 'keys.json'\n")
+    settings = load_settings(tmp_path)
+    assert settings.service.jwks == str(tmp_path / "keys.json")
+    assert from_request(as_request(settings)).home == settings.home
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["algorithms = ['HS256']", "algorithms = []", "one_time = 'yes'", "seconds = 0", "jwks = 'http://id/keys'", "x = 1"],
+)
+def test_a_key_of_the_service_that_does_not_fit_is_a_fault(tmp_path: Path, line: str) -> None:
+    own = "jwks = 'keys.json'\n" if not line.startswith("jwks") else ""
+    (tmp_path / "gov.toml").write_text(f"[service]\nissuer = 'https://id'\naudience = 'gov'\n{own}{line}\n")
+    with pytest.raises(DeclarationError, match=f"service.{line.partition(' ')[0]}"):
         load_settings(tmp_path)
