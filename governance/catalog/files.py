@@ -101,7 +101,7 @@ def _kind(parts: tuple[str, ...], *, in_catalog: bool) -> tuple[str, str]:
         return ("suite", allowed) if len(parts) == 2 and name.endswith(".json") else ("", allowed)
     if parts == ("access.yaml",):
         return "access", ""
-    if parts == ("access.cases.yaml",):
+    if parts in (("access.cases.yaml",), ("attestations.yaml",)):
         return "cases", ""
     if len(parts) != 2:
         return "", "access.yaml, <department>/<dataset>.odcs.yaml, curated/<model>.sql, standards/<codeset>.csv"

@@ -251,6 +251,16 @@ grant = Table(
     Column("revoked_at", Instant),
 )
 
+# Epochs of master keys beyond the first: new data keys are wrapped under the greatest epoch of a name (`owner/table/group`).
+key_epoch = Table(
+    "key_epoch",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("plan", String(64), nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
 _NO_POSITION = literal_column("position IS NULL", Boolean)
 
 ledger_entry = Table(
@@ -365,6 +375,33 @@ lake_file = Table(
     Column("added", _BIG, nullable=False),
     Column("removed", _BIG),
     Index("ix_lake_file_table", "table_name", "added", "removed"),
+)
+
+# Copies of curated tables for lookups by key (`lake.serving`), under the same keys as the table; gone when their snapshot is not published any more.
+serving = Table(
+    "serving",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("table_name", String(255), nullable=False),
+    Column("key_column", String(255), nullable=False),
+    Column("snapshot", _BIG, nullable=False),
+    Column("path", String(1000), nullable=False, unique=True),
+    Column("rows", _BIG, nullable=False),
+    Column("size_bytes", _BIG, nullable=False),
+    Column("encrypted", Text, nullable=False),
+    Column("names", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    UniqueConstraint("table_name", "key_column", "snapshot"),
+)
+
+# How many identifiers a subject has looked up for a purpose in one hour: what the budget is held against.
+lookup_spent = Table(
+    "lookup_spent",
+    metadata,
+    Column("subject", String(255), primary_key=True),
+    Column("purpose", String(255), primary_key=True),
+    Column("hour", Instant, primary_key=True),
+    Column("keys", _BIG, nullable=False),
 )
 
 # Requests of access and break-glasses (`use.requests`, `use.break_glass`): the canonical document by its hash, and what became of it.
