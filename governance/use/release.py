@@ -108,7 +108,7 @@ def publish(
         status, document = _document(tx, release_id)
         snapshots = {name: int(table["snapshot"]) for name, table in document["tables"].items()}
         published = Published(release_id, snapshots, document["policy_set_hash"])
-        approvers = _approvers(tx, access, release_id)
+        approvers = approvers_now(tx, access, release_id)
         if not approvers:
             raise Refused(
                 "the release has no valid approval", where=release_id, do="a steward signs it: gov release approve"
@@ -252,7 +252,7 @@ def _document(connection: Connection, release_id: str) -> tuple[str, dict[str, A
     return row.status, json.loads(row.document)
 
 
-def _approvers(tx: Connection, access: Access, release_id: str) -> list[str]:
+def approvers_now(tx: Connection, access: Access, release_id: str) -> list[str]:
     """Those whose recorded signature is valid under the key that access.yaml has for them now."""
     valid = set()
     for row in tx.execute(select(approval).where(approval.c.release == release_id, approval.c.decision == "approved")):
