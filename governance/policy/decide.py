@@ -4,10 +4,12 @@ that decided.
 Actions are distinct (`read_raw`, `read_masked_<mask>`, `aggregate_only`), so that a proof or a review can speak of "who may ever read raw".
 A rule becomes one `permit`, a rule with action none a `forbid`; `read_raw` also asks for the clearance. Cedar skips a
 policy that errors, which would open what a `forbid` closes: therefore any error, and anything but Allow, is a no.
+Approved requests and break-glasses (`permits.py`) are policies beside those of the rules.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +20,10 @@ import cedarpy
 from governance.catalog.types import TOKEN_SUFFIX, ColumnType, Field, Level
 from governance.errors import Refused
 from governance.policy import filters
-from governance.policy.access import Access, Rule, Subject
+from governance.policy.access import Access, Obligations, Rule, Subject
 from governance.policy.filters import RowFilter
 from governance.policy.lattice import NONE, RAW, Outcome, meet
+from governance.policy.permits import BreakGlass, Permit
 
 _RANK = {level: rank for rank, level in enumerate(Level, start=1)}
 
@@ -59,6 +62,28 @@ class Decider:
         self._actions = {_action(rule.action): rule.action for rule in access.rules if rule.action != NONE}
         self._names = [rule.id for rule in access.rules]
         self.policies = "\n".join(_policy(rule) for rule in access.rules)
+        self._permits: Mapping[str, Permit] = {}
+
+    def with_permits(self, permits: Iterable[Permit]) -> Decider:
+        """These rules with `permits` beside them; a break-glass that the rules do not provide for is left out."""
+        section = self.access.break_glass
+        made = copy.copy(self)
+        made._permits = {permit.id: permit for permit in permits if permit.counts_under(section)}
+        if made._permits:
+            own = made._permits.values()
+            made._actions = self._actions | {_action(permit.action): permit.action for permit in own}
+            made._names = [*self._names, *made._permits]
+            made.policies = "\n".join([self.policies, *(_permit_policy(permit, section) for permit in own)])
+        return made
+
+    def permit(self, rule_id: str) -> Permit | None:
+        """The permit that a decision names as one of its rules; None when that is a rule of access.yaml."""
+        return self._permits.get(rule_id)
+
+    def obligations(self, rule_id: str) -> Obligations:
+        """What a rule or permit that a decision names asks of the reader."""
+        permit = self._permits.get(rule_id)
+        return Obligations(no_export=permit.no_export) if permit else self.access.rule(rule_id).obligations
 
     def decide(
         self, subject: str, purpose: str, table: str, columns: Sequence[Column], *, at: datetime
@@ -127,7 +152,7 @@ class Decider:
             return Decision(NONE, (), "the decision met an error")
         row_filters: list[RowFilter] = []
         for rule_id in sorted(opened):
-            row_filter = self.access.rule(rule_id).row_filter
+            row_filter = None if rule_id in self._permits else self.access.rule(rule_id).row_filter
             if row_filter is None:
                 continue
             if any(compare.column not in types for compare in filters.comparisons(row_filter)):
@@ -137,7 +162,8 @@ class Decider:
                 row_filters.append(filters.bind(row_filter, subject.session, types))
             except Refused as refused:
                 return Decision(NONE, (rule_id,), f"{rule_id}: {refused.found}")
-        outcome = meet(opened.values())
+        broken = [own for rule_id, own in opened.items() if rule_id in self._permits and self._permits[rule_id].emergency]
+        outcome = meet(broken or opened.values())
         rules = tuple(sorted(opened))
         if not opened and column.level is not None and _RANK[column.level] > _RANK[subject.clearance]:
             return Decision(NONE, (), f"no rule opens it to the clearance {subject.clearance}")
@@ -175,6 +201,20 @@ def _policy(rule: Rule) -> str:
     if rule.valid_to:
         tests.append(f"context.now < {_micros(rule.valid_to)}")
     return f"{effect}(principal, {scope}, resource) when {{ {' && '.join(tests)} }};"
+
+
+def _permit_policy(permit: Permit, section: BreakGlass | None) -> str:
+    columns = ", ".join(_uid("Column", f"{permit.table}.{field}") for field in permit.fields)
+    tests = [f"resource in [{columns}]", f"context.purpose == {_text(permit.purpose)}"]
+    tests += [f"context.now >= {_micros(permit.valid_from)}", f"context.now < {_micros(permit.valid_to)}"]
+    if permit.emergency:
+        assert section is not None
+        tests.append(f"principal in [{', '.join(_uid('Role', role) for role in section.roles)}]")
+        tests.append(f"resource.rank <= {_RANK[section.max_level]}")
+    elif permit.action == RAW:
+        tests.append("resource.rank <= principal.clearance")
+    scope = f"principal == {_uid('User', permit.subject)}, action == {_uid('Action', _action(permit.action))}"
+    return f"permit({scope}, resource) when {{ {' && '.join(tests)} }};"
 
 
 def _entities(subject: Subject, table: str, columns: Sequence[Column]) -> list[dict[str, Any]]:

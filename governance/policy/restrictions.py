@@ -21,6 +21,7 @@ from governance.policy import filters, masks
 from governance.policy.decide import Column, Decider, Decision
 from governance.policy.filters import And, RowFilter
 from governance.policy.lattice import Outcome, meet
+from governance.policy.permits import Permit
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Restrictions:
     max_rows: int | None
     policies: tuple[str, ...]
     """Hashes of the policies that were met: the release's and the current one."""
+    permits: tuple[Permit, ...] = ()
+    """Approved requests and break-glasses that had a part in it: what follows from them ends with them."""
 
     @property
     def visible(self) -> tuple[Restricted, ...]:
@@ -80,6 +83,7 @@ class Restrictions:
             "table": self.table,
             "snapshot": str(self.snapshot),
             "policies": list(self.policies),
+            "permits": [permit.hash for permit in self.permits],
             "read-restrictions": restrictions,
             "obligations": {"no-export": self.no_export, "max-rows": self.max_rows},
         }
@@ -136,13 +140,20 @@ def compile_restrictions(
         if name in visible
         for row_filter in decision.row_filters
     )
-    rules = [
-        policy.decider.access.rule(rule)
+    obligations = [
+        policy.decider.obligations(rule)
         for policy, decisions in zip(policies, decided, strict=True)
         for name in visible
         for rule in decisions[name].rules
     ]
-    limits = [rule.obligations.max_rows for rule in rules if rule.obligations.max_rows is not None]
+    limits = [own.max_rows for own in obligations if own.max_rows is not None]
+    permits = {
+        permit.hash: permit
+        for policy, decisions in zip(policies, decided, strict=True)
+        for decision in decisions.values()
+        for permit in map(policy.decider.permit, decision.rules)
+        if permit is not None
+    }
     return Restrictions(
         subject=subject,
         purpose=purpose,
@@ -150,9 +161,10 @@ def compile_restrictions(
         snapshot=snapshot,
         columns=columns,
         row_filter=And.model_construct(parts=tuple(row_filters)) if row_filters else None,
-        no_export=any(rule.obligations.no_export for rule in rules),
+        no_export=any(own.no_export for own in obligations),
         max_rows=min(limits) if limits else None,
         policies=tuple(policy.hash for policy in policies),
+        permits=tuple(permits[own] for own in sorted(permits)),
     )
 
 

@@ -1,5 +1,5 @@
 """What is published, and under which restrictions it stands for a subject now: the release's policy met with the
-current one.
+current one, each with the access that was asked for and approved beside it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from governance.policy.restrictions import Policy, Restrictions, compile_restric
 from governance.state import tables
 from governance.state.tables import text
 from governance.use import release
+from governance.use.request_state import Request
+from governance.use.standing import permits, read_standing
 
 _TEXT = ColumnType("string")  # of the lake's own columns nobody ever sees more than that they are closed
 
@@ -39,6 +41,7 @@ class Published:
     """The release's first, then the current one's: this process's, and the one in force, when another process brought
     it in.
     """
+    _standing: tuple[Request, ...]
     _catalogue: Catalogue
     _lake: Lake
 
@@ -55,7 +58,11 @@ class Published:
             for c in declared
             if c.name in fields
         )
-        (reviewed_decider, reviewed_hash), *current = self._deciders
+        current_rules = [decider.access for decider, _ in self._deciders[1:]]
+        given = permits(
+            self._standing, subject=subject, purpose=purpose, contract=contract, current=current_rules, at=at
+        )
+        (reviewed_decider, reviewed_hash), *current = ((own.with_permits(given), sha) for own, sha in self._deciders)
         policies = [Policy(reviewed_decider, reviewed + own, reviewed_hash)]
         policies += [Policy(decider, declared + own, access_hash) for decider, access_hash in current]
         return compile_restrictions(
@@ -69,8 +76,11 @@ class Published:
         )
 
 
-def read_published(connection: Connection, *, catalogue: Catalogue, lake: Lake) -> Published:
-    """The live release as it stands now. Raises NotReady when nothing is published.
+def read_published(
+    connection: Connection, *, catalogue: Catalogue, lake: Lake, subject: str | None = None
+) -> Published:
+    """The live release as it stands now; with `subject`, what was given beside the rules is read for them alone.
+    Raises NotReady when nothing is published.
 
     A release whose access rules no longer fit the catalogue opens nothing: Refused, until a new one is approved.
     """
@@ -89,7 +99,8 @@ def read_published(connection: Connection, *, catalogue: Catalogue, lake: Lake) 
     snapshots = {name: at for name, at in release.snapshots_of(document).items() if name in catalogue.models}
     order = (document["access"], *dict.fromkeys((own_hash, newest)))
     deciders = tuple((compiled[access_hash], access_hash) for access_hash in order)
-    return Published(release_id, snapshots, access, rules, document, deciders, catalogue, lake)
+    standing = read_standing(connection, subject=subject)
+    return Published(release_id, snapshots, access, rules, document, deciders, standing, catalogue, lake)
 
 
 def in_force(connection: Connection) -> str | None:

@@ -131,7 +131,7 @@ def query(
     try:
         statement = examine(sql)
         with database.read() as connection:
-            published = read_published(connection, catalogue=catalogue, lake=lake)
+            published = read_published(connection, catalogue=catalogue, lake=lake, subject=subject)
         scans = plan_scans(statement, published, actor, database)
     except Refused as refused:
         with database.unit_of_work() as tx:
@@ -249,7 +249,8 @@ def _run(
             for each in workers:
                 each.kill(error=reason)
 
-        watch = Watch(grant, published.rules, database, cut, cancelled)
+        permits = tuple(permit for scan in scans for permit in scan.restrictions.permits)
+        watch = Watch(grant, published.rules, database, cut, cancelled, permits)
         stack.callback(watch.stop)
         return Answer(worker.stream(), scans, published.release, grant, stack)
     except BaseException:
