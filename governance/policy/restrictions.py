@@ -37,8 +37,13 @@ class Restricted:
 
     @property
     def visible(self) -> bool:
-        """`aggregate_only` is not: the query service has no sound form of it yet."""
+        """Whether the subject sees its values, masked or raw."""
         return self.outcome.kind in ("mask", "raw")
+
+    @property
+    def opened(self) -> bool:
+        """Visible, or usable in aggregates over groups (`use/aggregate.py`)."""
+        return self.visible or self.outcome.kind == "aggregate_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +128,8 @@ def compile_restrictions(
 
     Give every column of the table: a reader takes a column that the document does not name for an open one.
 
-    A column that one of the policies does not know is closed. The row filters of all rules that open a visible column
-    hold together.
+    A column that one of the policies does not know is closed. The row filters of all rules that open a column, be it to
+    aggregates only, hold together.
     """
     decided = [policy.decider.decide(subject, purpose, table, policy.columns, at=at) for policy in policies]
     types = {column.name: column.type for column in policies[-1].columns}
@@ -132,18 +137,18 @@ def compile_restrictions(
         _met(name, field_id, types[name], [decisions.get(name) for decisions in decided])
         for name, field_id in field_ids.items()
     )
-    visible = {column.name for column in columns if column.visible}
+    opened = {column.name for column in columns if column.opened}
     row_filters = dict.fromkeys(
         row_filter
         for decisions in decided
         for name, decision in decisions.items()
-        if name in visible
+        if name in opened
         for row_filter in decision.row_filters
     )
     obligations = [
         policy.decider.obligations(rule)
         for policy, decisions in zip(policies, decided, strict=True)
-        for name in visible
+        for name in opened
         for rule in decisions[name].rules
     ]
     limits = [own.max_rows for own in obligations if own.max_rows is not None]
