@@ -24,6 +24,7 @@ from governance.lake.lake import Lake
 from governance.policy import masks
 from governance.policy.lattice import Outcome
 from governance.state.database import Database
+from governance.use.grouped import released_groups
 
 BATCH_ROWS = 65_536
 
@@ -34,7 +35,8 @@ def scan(
     emit: Callable[[pa.RecordBatchReader], None],
 ) -> dict[str, Any]:
     """Request: `settings`, `table`, `snapshot`, `columns` ([name, kind, precision, scale, outcome]), `where` (a
-    condition or ""), `grant`, `purpose`, `salt`, `memory_mb`. Result: `rows`.
+    condition or ""), `grant`, `purpose`, `salt`, `memory_mb`, `grouped` (what `grouped.py` asks for, or None: then rows
+    are streamed). Result: `rows`.
     """
     settings = from_request(request["settings"])
     database = Database(settings.database_url)
@@ -44,37 +46,42 @@ def scan(
         (name, ColumnType(kind, p, s), Outcome.parse(outcome)) for name, kind, p, s, outcome in request["columns"]
     ]
     where = sqlglot.parse_one(request["where"], dialect="duckdb") if request["where"] else None
+    grouped = request.get("grouped")
     config = {"threads": settings.threads, "memory_limit": f"{request['memory_mb']}MB", "temp_directory": ""}
     with duckdb.connect(config=config) as con:
-        lake.bind(
-            con, "source", request["table"], request["snapshot"], needed(columns, where), grant_id=request["grant"]
-        )
-        query = exp.select(*(_selected(*column, salt=request["salt"]) for column in columns)).from_("source")
+        read = needed(columns, where, grouped["identifiers"] if grouped else ())
+        lake.bind(con, "source", request["table"], request["snapshot"], read, grant_id=request["grant"])
+        query = exp.select(*(selected(*column, salt=request["salt"]) for column in columns)).from_("source")
         query = query.where(where) if where is not None else query
+        if grouped:
+            query = _groups(query, grouped, columns)
         reader = con.sql(query.sql("duckdb")).to_arrow_reader(BATCH_ROWS)
-        tokens = [at for at, (_, _, outcome) in enumerate(columns) if _is_token(outcome)]
+        tokens = [at for at, (_, _, outcome) in enumerate(columns) if is_token(outcome)]
         schema = reader.schema
         for at in tokens:
             schema = schema.set(at, pa.field(schema.field(at).name, pa.string()))
         key = DigestKeyName("purpose", request["purpose"])
         counted = [0]
-        batches = _tokenised(reader, schema, tokens, keystore, key, request["grant"], counted)
+        batches = tokenised(reader, schema, tokens, keystore, key, request["grant"], counted)
         emit(pa.RecordBatchReader.from_batches(schema, batches))
         return {"rows": counted[0]}
 
 
-def needed(columns: Sequence[tuple[str, ColumnType, Outcome]], where: exp.Expr | None) -> list[str]:
-    """The table's columns that a scan reads: the token column instead of the field where a token is given, and the
-    filter's.
+def needed(
+    columns: Sequence[tuple[str, ColumnType, Outcome]], where: exp.Expr | None, identifiers: Sequence[str] = ()
+) -> list[str]:
+    """The table's columns that a scan reads: the token column instead of the field where a token is given, the
+    filter's, and the token columns by which persons are counted.
     """
-    read = [name + TOKEN_SUFFIX if _is_token(outcome) else name for name, _, outcome in columns]
+    read = [name + TOKEN_SUFFIX if is_token(outcome) else name for name, _, outcome in columns]
     filtered = [column.name for column in where.find_all(exp.Column)] if where is not None else []
-    return list(dict.fromkeys([*read, *filtered]))
+    return list(dict.fromkeys([*read, *filtered, *identifiers]))
 
 
-def _selected(name: str, kind: ColumnType, outcome: Outcome, *, salt: str) -> exp.Expr:
+def selected(name: str, kind: ColumnType, outcome: Outcome, *, salt: str) -> exp.Expr:
+    """The column as the subject has it, under its own name; of a token the domain's, which `tokenised` replaces."""
     column = exp.column(exp.to_identifier(name, quoted=True))
-    if _is_token(outcome):
+    if is_token(outcome):
         made: exp.Expr = exp.column(exp.to_identifier(name + TOKEN_SUFFIX, quoted=True))
     elif outcome.mask is not None:
         made = masks.expression(outcome.mask, column, kind, salt=salt)
@@ -83,11 +90,22 @@ def _selected(name: str, kind: ColumnType, outcome: Outcome, *, salt: str) -> ex
     return exp.alias_(made, name, quoted=True)
 
 
-def _is_token(outcome: Outcome) -> bool:
+def _groups(
+    rows: exp.Select, grouped: Mapping[str, Any], columns: Sequence[tuple[str, ColumnType, Outcome]]
+) -> exp.Select:
+    """The released groups of `rows`, whose columns are as they are seen but for the aggregate-only ones, which are raw."""
+    identifiers = [exp.column(exp.to_identifier(name, quoted=True)) for name in grouped["identifiers"]]
+    closed = [name for name, _, outcome in columns if outcome.kind == "aggregate_only"]
+    types = {name: kind for name, kind, _ in columns}
+    return released_groups(rows.select(*identifiers), grouped, types, closed)
+
+
+def is_token(outcome: Outcome) -> bool:
+    """Whether the subject gets tokens of its purpose."""
     return outcome.mask is not None and outcome.mask.kind == "token"
 
 
-def _tokenised(
+def tokenised(
     reader: pa.RecordBatchReader,
     schema: pa.Schema,
     tokens: Sequence[int],
