@@ -44,7 +44,7 @@ def _load() -> None:
 
 @contextmanager
 def _giving_way() -> Iterator[None]:
-    """Short turns of the interpreter's lock, and no garbage collection: modules are made to stay, and are not looked at again afterwards."""
+    """Short turns of the interpreter's lock, and no garbage collection: modules are made to stay."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.disable()
@@ -52,6 +52,5 @@ def _giving_way() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(interval)
-        gc.freeze()
         gc.set_threshold(*_USUAL)
         gc.enable()
