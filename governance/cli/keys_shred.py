@@ -73,7 +73,7 @@ def shred_command(
     context: Context = open_context(load_settings(home))
     if plan_hash is not None:
         actor = Actor(subject, "keys.shred", uuid.uuid4().hex)
-        keys = destroy(context, plan_hash, _signatures(approvals), actor=actor)
+        keys = destroy(context, plan_hash, signatures(approvals), actor=actor)
         answer = {"plan": plan_hash, "destroyed": list(keys)}
         click.echo(json.dumps(answer) if as_json else "\n".join([*(f"destroyed {key}" for key in keys), _count(keys)]))
         return
@@ -81,7 +81,7 @@ def shred_command(
     if not dry_run:
         keep(context, made)
     if as_json:
-        whole = {"plan": made.hash, "kept": not dry_run, **made.document, "stopped": list(made.stopped)}
+        whole = {"plan": made.hash, "kept": not dry_run, **made.document}
         click.echo(json.dumps(whole, ensure_ascii=False))
     else:
         click.echo("\n".join(_lines(made)))
@@ -93,7 +93,7 @@ def shred_command(
 @click.option("--key", required=True, type=_File, help="Ed25519 key (PEM).")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 def sign_command(plan_hash: str, key: Path, as_json: bool) -> None:
-    """Sign the hash of a plan of `gov keys shred` with an approver's private key; prints the signature (hex).
+    """Sign the hash of a plan of `gov keys shred` or `gov keys rotate` with an approver's private key; prints the signature (hex).
 
     Example: gov keys sign HASH --key wang.pem
     """
@@ -121,7 +121,8 @@ def _count(keys: Iterable[str]) -> str:
     return f"{number} key{'' if number == 1 else 's'}"
 
 
-def _signatures(approvals: Iterable[str]) -> Mapping[str, str]:
+def signatures(approvals: Iterable[str]) -> Mapping[str, str]:
+    """Signature by subject, of `SUBJECT=SIGNATURE`."""
     found = {}
     for approval in approvals:
         subject, equals, signature = approval.partition("=")

@@ -30,6 +30,7 @@ from governance.collect.landing import Place, Received, discard, receive
 from governance.collect.source import Adapter
 from governance.config import Settings
 from governance.errors import Conflict, GovernanceError, Refused, SourceContentError, StorageError
+from governance.keys.epochs import current_key
 from governance.keys.names import KeyName, KeyStore
 from governance.ledger.entry import Json, append
 from governance.lineage.record import record_run
@@ -92,7 +93,8 @@ def _land(
     progress: Progress | None,
 ) -> Landed:
     batch = batch_id(dataset.name, window, revision)
-    key = KeyName(dataset.department, dataset.name, "landed")
+    with database.read() as connection:
+        key = current_key(connection, KeyName(dataset.department, dataset.name, "landed"))
     place = Place(settings, dataset.name, batch, secrets.token_hex(4), adapter.shown, keystore, key)
     observed_at = database.clock()
     try:

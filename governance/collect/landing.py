@@ -88,7 +88,8 @@ def receive(
         sync_folder(place.folder)
     counts = original.counts()
     path = final.relative_to(place.settings.lake).as_posix()
-    file = LandedFile(path, original.name, result.sha256, result.size_bytes, result.wrapped_key, counts.get("rows"))
+    rows, key = counts.get("rows"), str(place.key)
+    file = LandedFile(path, original.name, result.sha256, result.size_bytes, result.wrapped_key, rows, key)
     return Received(file, counts)
 
 

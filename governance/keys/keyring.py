@@ -16,7 +16,7 @@ import binascii
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,14 @@ class Keyring:
         nonce = os.urandom(_NONCE_BYTES)
         sealed = AESGCM(self._master(name)).encrypt(nonce, data_key, name.encode("utf-8"))
         return base64.b64encode(nonce + sealed).decode("ascii")
+
+    def require(self, keys: Collection[KeyName], grant_id: str) -> None:
+        """Refused unless the grant holds and names all of `keys`, and none of them is absent or destroyed."""
+        names = sorted(map(str, keys))
+        with self._database.read() as connection:
+            grants.require(connection, grant_id, names, at=self._database.clock())
+        for name in names:
+            self._existing(name, grant_id)
 
     def unwrap(self, key: KeyName, wrapped: str, grant_id: str) -> bytes:
         """The data key again. Raises Refused for the grant or an absent key, Damaged when `wrapped` is not this key's

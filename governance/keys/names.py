@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -82,6 +83,12 @@ class KeyStore(Protocol):
     def wrap(self, key: KeyName, data_key: bytes) -> str:
         """`data_key` wrapped under `key` (base64 text). Needs no grant: writing needs no right to read. Makes the key
         when it is new.
+        """
+        ...
+
+    def require(self, keys: Collection[KeyName], grant_id: str) -> None:
+        """Refused unless each of these keys is there and may be unwrapped under the grant now. Ask before files are
+        opened: PyArrow aborts the process when a key is denied to it.
         """
         ...
 

@@ -9,8 +9,13 @@ from governance.keys.remote import RemoteKeyStore
 from governance.state.database import Database
 
 
-def open_keystore(settings: Settings, database: Database) -> KeyStore:
-    """The one place that chooses."""
+def open_keystore(settings: Settings, database: Database, *, token: str = "") -> KeyStore:
+    """The one place that chooses. `token`: the consumer's own, which a key service asks for."""
     if settings.key_socket is not None:
-        return RemoteKeyStore(settings.key_socket)
+        return RemoteKeyStore(settings.key_socket, token=token)
+    return open_keyring(settings, database)
+
+
+def open_keyring(settings: Settings, database: Database) -> Keyring:
+    """The keys themselves, where they lie: for the key service, and for whoever lists or destroys keys."""
     return Keyring(settings.keyring, database)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,22 @@ from governance.keys.service import MAX_PAYLOAD_BYTES, read_frame, write_frame
 
 
 class RemoteKeyStore:
-    """One connection, used by one thread at a time; it is made again when the service was restarted."""
+    """One connection, used by one thread at a time; it is made again when the service was restarted.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `token` is the consumer's own, for grants of a consumer: the service opens nothing for it otherwise.
+    """
+
+    def __init__(self, path: Path, *, token: str = "") -> None:
+        self._path, self._token = path, token
         self._lock = threading.Lock()
         self._stream: Any = None
 
     def wrap(self, key: KeyName, data_key: bytes) -> str:
         header, _ = self._ask({"operation": "wrap", "key": str(key)}, data_key)
         return str(header["wrapped"])
+
+    def require(self, keys: Collection[KeyName], grant_id: str) -> None:
+        self._ask({"operation": "require", "keys": sorted(map(str, keys)), "grant": grant_id}, b"")
 
     def unwrap(self, key: KeyName, wrapped: str, grant_id: str) -> bytes:
         return self._ask({"operation": "unwrap", "key": str(key), "wrapped": wrapped, "grant": grant_id}, b"")[1]
@@ -43,6 +50,8 @@ class RemoteKeyStore:
                 self._stream = None
 
     def _ask(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        if self._token and "grant" in header:
+            header = {**header, "token": self._token}
         with self._lock:
             try:
                 answer = self._exchange(header, payload)

@@ -3,8 +3,10 @@ read it.
 
 A request is one frame: 4 bytes length of a JSON header, the header, then `payload` bytes; the answer has the same form.
 The caller is known by the uid of its end of the socket: system user `gov-<role>` may use grants of subject
-`service:<role>@...` alone (`use` those of consumers), the service's own user any. A refusal is an answer, with our
-error's class and text; it never holds a key.
+`service:<role>@...` alone (`gov-<role>-<department>` those of that department, `gov-use` those of consumers), the
+service's own user those of any subject. Then the service decides for itself whether the subject may have all that the
+grant names (`authority.py`), and writes that down in its own ledger (`custody.py`) before it answers. A refusal is an
+answer, with our error's class and text; it never holds a key.
 """
 
 from __future__ import annotations
@@ -15,26 +17,114 @@ import pwd
 import socket
 import socketserver
 import struct
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from governance.errors import Damaged, GovernanceError, Refused
 from governance.keys import grants
+from governance.keys.authority import Authority
+from governance.keys.consumers import Issuers
+from governance.keys.custody import CustodyLedger
 from governance.keys.keyring import Keyring
-from governance.keys.names import DigestKeyName, KeyName
+from governance.keys.names import DigestKeyName, Grant, KeyName
+from governance.ledger.entry import Json
 from governance.state.database import Database
 
 MAX_PAYLOAD_BYTES = 64 << 20
-_SUBJECTS = {"use": ("user:", "service:scan@"), "build": ("service:build@",)}
+_REMEMBERED = 100_000
+_SUBJECTS = {"use": ("user:", "service:scan@")}
+
+Answer = tuple[dict[str, Any], bytes]
 
 
-def serve(path: Path, keyring: Keyring, database: Database) -> None:
+@dataclass
+class Custody:
+    """What answers requests: the keys, who may have them, and the ledger of it."""
+
+    keyring: Keyring
+    database: Database
+    authority: Authority
+    issuers: Issuers
+    ledger: CustodyLedger
+    _opened: set[tuple[str, str]] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, header: Mapping[str, Any], payload: bytes, role: str | None) -> Answer:
+        """The answer to one request of a caller with `role`; a refusal is one too, and is in the ledger."""
+        try:
+            return self._answer(header, payload, role)
+        except GovernanceError as error:
+            if isinstance(error, Refused):
+                try:
+                    self.ledger.append("refused", {**_named(header), "role": role, "why": error.found})
+                except GovernanceError as failed:
+                    error = failed
+            return {"error": type(error).__name__, "message": error.found, "where": error.where}, b""
+        except (KeyError, ValueError, TypeError, AttributeError):
+            return {"error": "Refused", "message": "malformed request", "where": "key service"}, b""
+
+    def _answer(self, header: Mapping[str, Any], payload: bytes, role: str | None) -> Answer:
+        if role is None:
+            raise Refused("this system user has no role", where="key service", allowed="gov-<role>")
+        match header.get("operation"):
+            case "wrap":
+                return {"wrapped": self._wrap(KeyName.parse(header["key"]), payload)}, b""
+            case "require":
+                grant = self._granted(header, role)
+                self.keyring.require([KeyName.parse(name) for name in header["keys"]], grant.id)
+                return {}, b""
+            case "unwrap":
+                grant, key = self._granted(header, role), KeyName.parse(header["key"])
+                data_key = self.keyring.unwrap(key, header["wrapped"], grant.id)
+                self._record_opened(grant, str(key), role)
+                return {}, data_key
+            case "digest":
+                grant, digest = self._granted(header, role), DigestKeyName.parse(header["key"])
+                made = self.keyring.digest(digest, payload, grant.id)
+                self.ledger.append("digested", {**_facts(grant, str(digest), role), "values": len(payload) // 16})
+                return {}, made
+            case _:
+                raise Refused("unknown operation", where="key service", allowed="wrap, require, unwrap, digest")
+
+    def _wrap(self, key: KeyName, data_key: bytes) -> str:
+        new = str(key) not in self.keyring.names()
+        wrapped = self.keyring.wrap(key, data_key)
+        if new:
+            self.ledger.append("made", {"key": str(key)})
+        return wrapped
+
+    def _granted(self, header: Mapping[str, Any], role: str) -> Grant:
+        """The grant that the request names: one that its caller may use, and that is no wider than its subject's rights."""
+        with self.database.read() as connection:
+            grant = grants.find(connection, header["grant"])
+        if grant is None or not may_act_for(role, grant.subject):
+            raise Refused(f"grant {header['grant']} is not one of role {role}", where="key service")
+        token = str(header.get("token", ""))
+        proven = bool(token) and self.issuers.subject(token) == grant.subject
+        self.authority.require(grant, proven=proven, at=self.database.clock())
+        return grant
+
+    def _record_opened(self, grant: Grant, key: str, role: str) -> None:
+        with self._lock:
+            if (grant.id, key) in self._opened:
+                return
+        self.ledger.append("opened", _facts(grant, key, role))
+        with self._lock:
+            if len(self._opened) >= _REMEMBERED:
+                self._opened.clear()
+            self._opened.add((grant.id, key))
+
+
+def serve(path: Path, custody: Custody) -> None:
     """Serve until the process is stopped. The socket is made anew with mode 0660."""
-    with server(path, keyring, database) as running:
+    with server(path, custody) as running:
         running.serve_forever()
 
 
-def server(path: Path, keyring: Keyring, database: Database) -> socketserver.ThreadingUnixStreamServer:
+def server(path: Path, custody: Custody) -> socketserver.ThreadingUnixStreamServer:
     """The server, bound but not yet serving."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -44,7 +134,7 @@ def server(path: Path, keyring: Keyring, database: Database) -> socketserver.Thr
             role = role_of(peer_uid(self.connection))
             while (request := read_frame(self.rfile)) is not None:
                 header, payload = request
-                write_frame(self.wfile, *_answer(header, payload, role, keyring, database))
+                write_frame(self.wfile, *custody.answer(header, payload, role))
 
     class Server(socketserver.ThreadingUnixStreamServer):
         daemon_threads = True
@@ -52,6 +142,22 @@ def server(path: Path, keyring: Keyring, database: Database) -> socketserver.Thr
     made = Server(str(path), Handler)
     path.chmod(0o660)
     return made
+
+
+def may_act_for(role: str, subject: str) -> bool:
+    """Whether a caller of this role may use grants of `subject`.
+
+    >>> may_act_for("store-tax", "service:store@tax"), may_act_for("store-tax", "service:store@water")
+    (True, False)
+    >>> may_act_for("store", "service:store@water"), may_act_for("store", "user:li"), may_act_for("use", "user:li")
+    (True, False, True)
+    """
+    if role == "*":
+        return True
+    name, _, department = role.partition("-")
+    if department:
+        return subject == f"service:{name}@{department}"
+    return subject.startswith(_SUBJECTS.get(role, (f"service:{role}@",)))
 
 
 def peer_uid(connection: socket.socket) -> int:
@@ -62,7 +168,7 @@ def peer_uid(connection: socket.socket) -> int:
 
 
 def role_of(uid: int) -> str | None:
-    """`*` for the service's own user, `<role>` for system user `gov-<role>`, else None: that caller may do nothing."""
+    """`*` for the service's own user, `<role>` or `<role>-<department>` for system user `gov-...`, else None: that caller may do nothing."""
     if uid == os.getuid():
         return "*"
     try:
@@ -99,35 +205,10 @@ def _exactly(stream: Any, size: int) -> bytes:
     return data
 
 
-def _answer(
-    header: dict[str, Any], payload: bytes, role: str | None, keyring: Keyring, database: Database
-) -> tuple[dict[str, Any], bytes]:
-    try:
-        if role is None:
-            raise Refused("this system user has no role", where="key service", allowed="gov-<role>")
-        match header.get("operation"):
-            case "wrap":
-                return {"wrapped": keyring.wrap(KeyName.parse(header["key"]), payload)}, b""
-            case "unwrap":
-                _require_subject(role, header["grant"], database)
-                return {}, keyring.unwrap(KeyName.parse(header["key"]), header["wrapped"], header["grant"])
-            case "digest":
-                _require_subject(role, header["grant"], database)
-                return {}, keyring.digest(DigestKeyName.parse(header["key"]), payload, header["grant"])
-            case _:
-                raise Refused("unknown operation", where="key service", allowed="wrap, unwrap, digest")
-    except GovernanceError as error:
-        return {"error": type(error).__name__, "message": error.found, "where": error.where}, b""
-    except (KeyError, ValueError):
-        return {"error": "Refused", "message": "malformed request", "where": "key service"}, b""
+def _named(header: Mapping[str, Any]) -> dict[str, Json]:
+    """What a refused request asked for, as far as it says: never a token or a wrapped key."""
+    return {name: str(header[name])[:300] for name in ("operation", "grant", "key") if name in header}
 
 
-def _require_subject(role: str, grant_id: str, database: Database) -> None:
-    """The grant must be of a subject that this role may act for."""
-    if role == "*":
-        return
-    with database.read() as connection:
-        grant = grants.find(connection, grant_id)
-    allowed = _SUBJECTS.get(role, (f"service:{role}@",))
-    if grant is None or not grant.subject.startswith(allowed):
-        raise Refused(f"grant {grant_id} is not one of role {role}", where="key service")
+def _facts(grant: Grant, key: str, role: str) -> dict[str, Json]:
+    return {"grant": grant.id, "subject": grant.subject, "purpose": grant.purpose, "key": key, "role": role}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -25,6 +25,7 @@ from sqlglot import exp
 from governance.config import Settings
 from governance.errors import Conflict, Damaged, NotReady, Refused, StorageError
 from governance.keys import grants
+from governance.keys.epochs import current_epochs
 from governance.keys.names import KeyName, KeyStore
 from governance.lake import plan
 from governance.lake.plan import PlannedFile, StagedTable
@@ -88,10 +89,13 @@ class Lake:
         crash_point("lake.after_ensure")
 
     def writer(self, spec: TableSpec, batch: str) -> TableWriter:
-        """A writer of `batch`'s rows; the table must have been ensured for this spec."""
+        """A writer of `batch`'s rows under the newest epoch of each key; the table must have been ensured for this spec."""
         schema = self._metadata(spec.name).schema
         if not _matches(spec, schema):
             raise Conflict("the table's schema is another's", where=spec.name, do="ensure it again")
+        with self.database.read() as connection:
+            epochs = current_epochs(connection, spec.owner, spec.key_table)
+        spec = replace(spec, epochs=tuple(sorted(epochs.items())))
         return TableWriter(
             spec, schema, self.root, batch, keystore=self._keystore, threads=min(2, self._settings.threads)
         )
@@ -224,8 +228,11 @@ class Lake:
             if keys:
                 raise Refused("encrypted columns are read under a grant only", where="lake")
             return
+        if keys:
+            self._keystore.require([KeyName.parse(key) for key in keys], grant_id)
+            return
         with self.database.read() as connection:
-            grants.require(connection, grant_id, sorted(keys), at=self.database.clock())
+            grants.require(connection, grant_id, (), at=self.database.clock())
 
     def _reading(
         self, table: str, snapshot: int | None, columns: Sequence[str], current: bool | None

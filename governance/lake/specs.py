@@ -38,13 +38,14 @@ class ColumnSpec:
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One table. Keys of its columns are (owner, key_table, group)."""
+    """One table. Keys of its columns are (owner, key_table, group, epoch); `epochs` names groups beyond their first."""
 
     name: str
     owner: str
     key_table: str
     columns: tuple[ColumnSpec, ...]
     kind: Literal["stored", "quarantine", "curated"]
+    epochs: tuple[tuple[str, int], ...] = ()
 
     @property
     def keeps_versions(self) -> bool:
@@ -53,11 +54,11 @@ class TableSpec:
 
     def key(self, column: ColumnSpec) -> KeyName:
         """The key that an encrypted column is written under."""
-        return KeyName(self.owner, self.key_table, column.group)
+        return self._key(column.group)
 
     @property
     def footer_key(self) -> KeyName:
-        return KeyName(self.owner, self.key_table, FOOTER_GROUP)
+        return self._key(FOOTER_GROUP)
 
     def column(self, name: str) -> ColumnSpec:
         """The column called `name`; KeyError if there is none."""
@@ -65,6 +66,9 @@ class TableSpec:
             if candidate.name == name:
                 return candidate
         raise KeyError(name)
+
+    def _key(self, group: str) -> KeyName:
+        return KeyName(self.owner, self.key_table, group, dict(self.epochs).get(group, 1))
 
 
 def stored_spec(dataset: Dataset) -> TableSpec:

@@ -21,12 +21,14 @@ from sqlalchemy import Connection, select
 
 from governance.develop import analyse, analyse_check
 from governance.errors import NotReady
+from governance.keys.epochs import base_name
 from governance.keys.names import KeyName
 from governance.lake import plan
 from governance.pipeline.context import Context
 from governance.policy import filters
 from governance.policy.restrictions import Restrictions
 from governance.state.tables import batch, iceberg_tables
+from governance.state.values import LANDED
 from governance.use.published import Published, read_published
 
 LANDED_GROUP = "landed"
@@ -114,10 +116,14 @@ def sensitive_columns(context: Context, connection: Connection) -> tuple[Column,
 
 
 def _landed(context: Context, connection: Connection) -> Mapping[str, str]:
-    """Landed key -> dataset, of datasets that have landed originals."""
-    named = connection.execute(select(batch.c.dataset).where(batch.c.landed.is_not(None)).distinct()).scalars()
+    """Landed key -> dataset, of datasets that have landed originals; every epoch that an original is under."""
+    manifests = connection.execute(select(batch.c.dataset, batch.c.landed).where(batch.c.landed.is_not(None)))
     owners = {d.name: d.department for d in context.catalogue.datasets.values()}
-    return {str(KeyName(owners.get(d, d.partition(".")[0]), d, LANDED_GROUP)): d for d in named}
+    found: dict[str, str] = {}
+    for name, text in manifests:
+        first = str(KeyName(owners.get(name, name.partition(".")[0]), name, LANDED_GROUP))
+        found |= {file.key or first: name for file in LANDED.validate_json(text).files}
+    return found
 
 
 def _keys(columns: Iterable[Column], landed: Mapping[str, str], counter: _Counter) -> Iterator[Reach]:
@@ -140,7 +146,8 @@ def _services(
     every: set[str] = set()
     for model in catalogue.models.values():
         analyses = [analyse(model, catalogue), *(analyse_check(check, catalogue) for check in model.checks)]
-        keys = {str(key) for analysis in analyses for key in analysis.keys}
+        read = {base_name(key) for analysis in analyses for key in analysis.keys}
+        keys = {key for column in columns for key in column.rows if base_name(KeyName.parse(key)) in read}
         every |= keys
         yield counter.of_keys("model", model.name, keys, landed)
     yield counter.of_keys("service", "service:build@curated", every, landed)

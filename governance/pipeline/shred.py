@@ -54,10 +54,10 @@ def destroy(context: Context, plan_hash: str, approvals: Mapping[str, str], *, a
     The ledger has an entry before the first key goes and one after the last; grants that name a key end with the first.
     """
     keyring = keyring_of(context)
-    document = _kept(context, plan_hash)
+    document = kept(context, plan_hash, "shred")
     keys = tuple(document["destroys"])
     access = parse_access(context.catalogue.access_text, context.catalogue.access_file, context.catalogue)
-    signed = _verified(access, plan_hash, approvals)
+    signed = verified(access, plan_hash, approvals)
     _require_fresh(context, document)
     facts = {"plan": plan_hash, "keys": list(keys), "approvals": signed}
     database = context.database
@@ -95,7 +95,7 @@ def _require_fresh(context: Context, document: Mapping[str, Any]) -> None:
         raise Conflict(f"since it was made copies came under {', '.join(more)}", do="plan and sign it again")
 
 
-def _verified(access: Access, plan_hash: str, approvals: Mapping[str, str]) -> list[dict[str, str]]:
+def verified(access: Access, plan_hash: str, approvals: Mapping[str, str]) -> list[dict[str, str]]:
     """Who signed, under which key. Refused unless two different subjects did with two different keys."""
     found = {}
     for subject, signature in approvals.items():
@@ -125,12 +125,13 @@ def _is_signed(public_key: str, plan_hash: str, signature: str) -> bool:
     return True
 
 
-def _kept(context: Context, plan_hash: str) -> Mapping[str, Any]:
+def kept(context: Context, plan_hash: str, kind: str) -> Mapping[str, Any]:
+    """The document of a kept plan of this kind. Refused when there is none, Damaged when it is not what its hash says."""
     with context.database.read() as connection:
-        query = select(text.c.text).where(text.c.sha256 == plan_hash, text.c.kind == "shred")
+        query = select(text.c.text).where(text.c.sha256 == plan_hash, text.c.kind == kind)
         body = connection.execute(query).scalar_one_or_none()
     if body is None:
-        raise Refused("no such plan", where=plan_hash[:64], do="gov keys shred --dataset NAME makes one")
+        raise Refused("no such plan", where=plan_hash[:64], do=f"gov keys {kind} --dataset NAME makes one")
     if hashlib.sha256(body.encode("utf-8")).hexdigest() != plan_hash:
         raise Damaged("the plan is not what its hash says", where=plan_hash)
     document: Mapping[str, Any] = json.loads(body)

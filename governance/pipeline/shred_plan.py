@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sqlalchemy import Connection
+
 from governance.catalog.types import TOKEN_SUFFIX, Catalogue, Dataset
 from governance.errors import Refused
+from governance.keys.epochs import current_key
 from governance.keys.keyring import Keyring
 from governance.keys.names import DigestKeyName, KeyName
 from governance.lake.specs import FOOTER_GROUP
@@ -54,16 +57,12 @@ class Plan:
     together: Mapping[str, tuple[str, ...]]
     """Keys that will be destroyed, with the columns under each that nobody asked for."""
     readable: tuple[str, ...]
+    stopped: tuple[str, ...] = ()
+    """Tables that cannot be written until they get a new epoch: a key that new files come under is destroyed."""
 
     @property
     def destroys(self) -> tuple[str, ...]:
         return tuple(sorted({*self.selected, *(() if self.selection.only else self.copies)}))
-
-    @property
-    def stopped(self) -> tuple[str, ...]:
-        """Tables that cannot be written any more: a destroyed name is never used again."""
-        names = (KeyName.parse(key).table for key in self.destroys if not key.startswith("digest:"))
-        return tuple(sorted({name.removesuffix(".quarantine") for name in names}))
 
     @property
     def document(self) -> dict[str, Any]:
@@ -94,12 +93,15 @@ def plan(context: Context, selection: Selection) -> Plan:
     if selection.epoch is not None:
         found = {key: nodes for key, nodes in found.items() if not _other_epoch(key, selection.epoch, asked)}
     destroys = selected if selection.only else selected | found.keys()
+    with context.database.read() as connection:
+        stopped = _stopped(destroys, connection)
     return Plan(
         selection,
         tuple(sorted(selected)),
         {key: tuple(sorted(found[key])) for key in sorted(found)},
         dict(_together(destroys, reached, copies)),
         tuple(sorted(set(_readable(asked, reached, destroys, live, copies)))),
+        stopped,
     )
 
 
@@ -203,6 +205,13 @@ def _readable(
         yield f"{what}: under {key}, which it was made from"
     for output in copies.incomplete:
         yield f"{output}: its lineage is not complete, it may hold copies"
+
+
+def _stopped(destroys: Iterable[str], connection: Connection) -> tuple[str, ...]:
+    """Tables of which a key is destroyed that new files come under. A destroyed name is never used again."""
+    keys = (KeyName.parse(key) for key in destroys if not key.startswith("digest:"))
+    present = (key for key in keys if current_key(connection, key) == key)
+    return tuple(sorted({key.table.removesuffix(".quarantine") for key in present}))
 
 
 def keyring_of(context: Context) -> Keyring:

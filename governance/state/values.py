@@ -59,6 +59,8 @@ class LandedFile:
     size_bytes: int
     wrapped_key: str
     rows: int | None = None
+    key: str = ""
+    """The whole name of the key that `wrapped_key` is wrapped under; empty: the dataset's landed key of epoch 1."""
 
 
 @dataclass(frozen=True, slots=True)

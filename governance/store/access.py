@@ -13,8 +13,8 @@ from governance.keys import grants
 from governance.keys.names import DigestKeyName, KeyName
 from governance.lake.lake import Lake
 from governance.state.database import Database
-from governance.state.values import Actor
-from governance.store.landed import LANDED_GROUP
+from governance.state.values import Actor, Landed
+from governance.store.landed import key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class Access:
     actor: Actor
 
     @contextmanager
-    def landed(self, *, digests: int = 0) -> Iterator[str]:
-        """A grant on the dataset's landed originals, and for `digests` values on its digest keys."""
-        key = KeyName(self.dataset.department, self.dataset.name, LANDED_GROUP)
+    def landed(self, batch: Landed, *, digests: int = 0) -> Iterator[str]:
+        """A grant on the originals of a batch, and for `digests` values on the dataset's digest keys."""
+        keys = sorted({key_of(file, self.dataset) for file in batch.files})
         domains = sorted({f.domain for f in self.dataset.fields if f.domain})
         names = [DigestKeyName("domain", domain) for domain in domains]
         if self.dataset.keeps_versions:
             names.append(DigestKeyName("rowdigest", self.dataset.name))
-        with self._granted([key], names if digests else [], digests) as grant_id:
+        with self._granted(keys, names if digests else [], digests) as grant_id:
             yield grant_id
 
     @contextmanager

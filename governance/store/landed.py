@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import duckdb
 
 from governance.catalog.types import DatabaseSource, Dataset, FileSource
-from governance.errors import SourceContentError
+from governance.errors import Damaged, SourceContentError
 from governance.keys.frames import open_decrypted
 from governance.keys.names import KeyName, KeyStore
 from governance.state.values import Landed, LandedFile
@@ -25,6 +25,15 @@ from governance.store.parsers.text import GZIP_MAGIC
 log = logging.getLogger("governance.store")
 
 LANDED_GROUP = "landed"
+
+
+def key_of(file: LandedFile, dataset: Dataset) -> KeyName:
+    """The dataset's landed key at the epoch that the file is under. Damaged when its manifest names any other key."""
+    first = KeyName(dataset.department, dataset.name, LANDED_GROUP)
+    key = KeyName.parse(file.key) if file.key else first
+    if replace(key, epoch=1) != first:
+        raise Damaged("its manifest names a key that is not the dataset's", where=file.path)
+    return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ class Originals:
         return file.size_bytes * (1_032 if packed else 1) // max(2, len(self.dataset.fields)) + 1
 
     def _open(self, file: LandedFile) -> BinaryIO:
-        key = KeyName(self.dataset.department, self.dataset.name, LANDED_GROUP)
+        key = key_of(file, self.dataset)
         path = self.root / file.path
         return open_decrypted(path, file.wrapped_key, keystore=self.keystore, key=key, grant_id=self.grant_id)
 

@@ -60,7 +60,7 @@ class Work:
             engine = stack.enter_context(engines(self.settings))
             plan = self._plan(engine.parsing, careful)
             watched = watchable(plan)
-            with self.access.landed() as grant_id:
+            with self.access.landed(self._landed) as grant_id:
                 originals = self._originals(engine, grant_id)
                 most_rows = originals.most_rows()
                 found = Repeats({}, {}) if watched else repeats.scan(plan, originals, engine.parsing, engine.hashing)
@@ -71,14 +71,14 @@ class Work:
                 return self._pass(replace(plan, watched=watched, hashed=hashed), found, engine, most_rows)
             except Repeated:
                 log.info("%s: keys repeat; scanning them, then once more", self.standing.row.id)
-            with self.access.landed() as grant_id:
+            with self.access.landed(self._landed) as grant_id:
                 found = repeats.scan(plan, self._originals(engine, grant_id), engine.parsing, engine.hashing)
             return self._pass(plan, found, engine, most_rows)
 
     def _pass(self, plan: Plan, found: Repeats, engine: Engines, most_rows: int) -> Stored:
         """One pass that knows these repeats. Raises Repeated when the plan watches for others and there are some."""
         digests = most_rows * (len(plan.identifiers) + plan.digests) * (2 if plan.digests else 1)
-        with self.access.landed(digests=digests) as grant_id, ExitStack() as stack:
+        with self.access.landed(self._landed, digests=digests) as grant_id, ExitStack() as stack:
             plan = replace(plan, full_hash=found.firsts is not None and found.firsts.num_rows > 0)
             originals = self._originals(engine, grant_id)
             versions = self._versions(plan, originals, engine, grant_id) if self.dataset.keeps_versions else None
