@@ -7,6 +7,7 @@ A home is a folder with a `gov.toml`. Everything in it is optional:
     [engine]     threads = 2   memory_limit_mb = 2048
     [airflow]    scheduled = true                    # false: department DAGs run only when somebody starts them
     [keys]       socket = "/run/gov/keys.sock"       # a key service instead of the embedded keyring; also $GOV_KEY_SOCKET
+    [alerts]     webhook = "https://…"   smtp = "mail.example:25"   sender = "gov@example"   to = "a@example, b@example"
     [service]    issuer = "https://id.example"   audience = "gov"   jwks = "jwks.json"    # docs/SERVICE.md has all keys
     [sources.<system>]   location = "a folder, file, database URL or http(s) address"    # overrides the contract's server
 """
@@ -32,6 +33,7 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
     "lineage": frozenset({"namespace"}),
     "keys": frozenset({"socket"}),
     "airflow": frozenset({"scheduled"}),
+    "alerts": frozenset({"webhook", "smtp", "sender", "to"}),
     "service": frozenset(
         {"issuer", "audience", "jwks", "algorithms", "one_time", "concurrent", "seconds", "memory_mb", "request_kb"}
     ),
@@ -76,6 +78,8 @@ class Settings:
     scheduled: bool = True
     sources: Mapping[str, str] = field(default_factory=dict)
     service: ServiceSettings = field(default_factory=ServiceSettings)
+    alerts: Mapping[str, str] = field(default_factory=dict)
+    """Where incidents are told of: `webhook` (URL), `smtp` (host:port) with `sender` and `to` (addresses, comma between)."""
 
     @property
     def lake(self) -> Path:
@@ -143,6 +147,7 @@ def load_settings(home: Path | None = None) -> Settings:
         scheduled=bool(raw.get("airflow", {}).get("scheduled", True)),
         sources={name: _location(root, table["location"]) for name, table in raw.get("sources", {}).items()},
         service=_service(root, raw.get("service", {})),
+        alerts=dict(raw.get("alerts", {})),
     )
 
 

@@ -1,6 +1,7 @@
-"""What follows a stage's commits: lineage events leave the outbox for `var/lineage`, ledger entries get their positions and a checkpoint.
+"""What follows a stage's commits: lineage events leave the outbox for `var/lineage`, failing expectations become incidents, ledger entries get
+their positions and a checkpoint.
 
-Both can be late without harm, since the commits hold everything: entries that have no position yet are reported as such.
+All of it can be late without harm, since the commits hold everything: entries that have no position yet are reported as such.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ from governance.errors import Damaged, StorageError
 from governance.ledger.sequencer import sequence
 from governance.ledger.signer import open_signer
 from governance.lineage.outbox import mirror
+from governance.pipeline.alerts import deliver
 from governance.pipeline.context import Context
+from governance.pipeline.incidents import settle
 
 log = logging.getLogger("governance")
 
 
 def after_commits(context: Context) -> None:
-    """Mirror the lineage, then sequence and sign the ledger unless another process does, or the key service's machine is to."""
+    """Mirror the lineage, open and close incidents and tell of them, then sequence and sign the ledger unless another process does, or the
+    key service's machine is to.
+    """
     mirror_lineage(context)
+    settle(context)
+    deliver(context)
     if context.settings.key_socket is not None:
         return
     try:

@@ -211,7 +211,32 @@ validation = Table(
     Column("counts", Text, nullable=False),
     Column("result", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False),
+    Column("looked_at", Instant),  # when its failures became incidents; NULL: not yet
     Index("ix_validation_subject", "subject", "recorded_at"),
+    Index("ix_validation_looked_at", "looked_at", "id"),
+)
+
+# An expectation that fails, from the first validation that found it failing to the one that found it met again.
+incident = Table(
+    "incident",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("subject", String(255), nullable=False),
+    Column("expectation", String(255), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("column_name", String(255), nullable=False),
+    Column("owner", String(255), nullable=False),
+    Column("opened_by", _BIG, ForeignKey("validation.id"), nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("last_by", _BIG, ForeignKey("validation.id"), nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("unexpected", _BIG),
+    Column("failures", _BIG, nullable=False),
+    Column("closed_by", _BIG, ForeignKey("validation.id")),
+    Column("closed_at", Instant),
+    Column("told_opened_at", Instant),
+    Column("told_closed_at", Instant),
+    Index("ix_incident_subject", "subject", "expectation", "closed_at"),
 )
 
 release = Table(

@@ -1,0 +1,214 @@
+"""Incidents: an expectation that fails, from the validation that found it failing to the one that finds it met again.
+
+They are made of validations after the commits that wrote these (`after_commits`), each validation once, so that a verdict never waits for them
+and a killed process leaves nothing undone. The assignee is the contract's steward until somebody reassigns it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from governance.errors import GovernanceError
+from governance.ledger.entry import Json, append
+from governance.lineage import graph
+from governance.manage.verdict import MAX_QUARANTINE
+from governance.pipeline.context import Context
+from governance.state.database import Database
+from governance.state.tables import incident, validation
+from governance.state.values import Actor
+
+_MOST = 200
+"""Validations of one unit of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One expectation that a validation found failing. `unexpected` counts rows, None where the expectation counts none or errored."""
+
+    expectation: str
+    severity: str
+    column: str
+    unexpected: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One incident as it stands. `failures` counts validations that failed since it was opened; `closed_at` None: it is open."""
+
+    id: int
+    subject: str
+    expectation: str
+    severity: str
+    column: str
+    owner: str
+    opened_at: datetime
+    last_at: datetime
+    unexpected: int | None
+    failures: int
+    closed_at: datetime | None
+    batch: str
+    """Batch of the last validation that failed; empty for a curated table."""
+
+
+def settle(context: Context) -> int:
+    """Open and close incidents by the validations that nobody has looked at; how many validations those were."""
+    looked = 0
+    while True:
+        with context.database.unit_of_work() as tx:
+            rows = _waiting(tx)
+            for row in rows:
+                _settle_one(tx, row, context)
+        looked += len(rows)
+        if len(rows) < _MOST:
+            return looked
+
+
+def incidents(
+    connection: Connection, *, closed: bool = False, subject: str | None = None, owner: str | None = None
+) -> tuple[Incident, ...]:
+    """Open incidents, the longest open first; with `closed` all of them."""
+    query = _query()
+    if not closed:
+        query = query.where(incident.c.closed_at.is_(None))
+    if subject is not None:
+        query = query.where(incident.c.subject == subject)
+    if owner is not None:
+        query = query.where(incident.c.owner == owner)
+    return tuple(map(_incident, connection.execute(query)))
+
+
+def find(connection: Connection, number: int) -> Incident:
+    """GovernanceError if there is none."""
+    row = connection.execute(_query().where(incident.c.id == number)).one_or_none()
+    if row is None:
+        raise GovernanceError(f"no incident {number}", do="gov incident list --all names them")
+    return _incident(row)
+
+
+def reached(connection: Connection, found: Incident) -> tuple[str, ...]:
+    """Tables downstream of the failing column (of the rows, where the expectation is of no one column), by the lineage of now."""
+    answer = graph.downstream(connection, found.subject, found.column or graph.ROWS)
+    return tuple(sorted({node.table for node in answer.nodes} - {found.subject}))
+
+
+def assign(database: Database, number: int, owner: str, *, actor: Actor) -> Incident:
+    """Give an open incident to somebody. GovernanceError if there is none, or it is closed."""
+    with database.unit_of_work() as tx:
+        found = find(tx, number)
+        if found.closed_at is not None:
+            raise GovernanceError(f"incident {number} is closed", where=found.subject)
+        tx.execute(update(incident).where(incident.c.id == number).values(owner=owner))
+        facts: dict[str, Json] = {"incident": number, "subject": found.subject, "owner": owner}
+        append(tx, "incident_assigned", facts, actor=actor, writer=database.writer, at=database.clock())
+        return find(tx, number)
+
+
+def failures_of(result: str) -> tuple[Failure, ...]:
+    """What a validation result (GX's, as JSON text) says failed or errored, and whether too much was quarantined.
+
+    >>> met = {"success": True, "result": {}, "expectation_config": {"meta": {"gov": {"id": "a", "severity": "warn"}}, "kwargs": {}}}
+    >>> failures_of(json.dumps({"results": [met, {**met, "success": False}], "meta": {"gov": {}}}))
+    (Failure(expectation='a', severity='warn', column='', unexpected=None),)
+    """
+    document = json.loads(result)
+    return tuple(_failures(document["results"], document["meta"]["gov"]))
+
+
+def _failures(results: Sequence[Mapping[str, Any]], gov: Mapping[str, Any]) -> Iterator[Failure]:
+    for one in results:
+        if not one["success"]:
+            config = one["expectation_config"]
+            own = config["meta"]["gov"]
+            counted = (one.get("result") or {}).get("unexpected_count")
+            column = str(config["kwargs"].get("column") or "")
+            yield Failure(own["id"], own["severity"], column, None if counted is None else int(counted))
+    rows, quarantined = gov.get("rows", 0), gov.get("quarantined", 0)
+    if rows and quarantined / rows > gov.get("max_quarantine", 1):
+        yield Failure(MAX_QUARANTINE, "stop", "", quarantined)
+
+
+def _waiting(tx: Connection) -> Sequence[Row[Any]]:
+    query = select(validation).where(validation.c.looked_at.is_(None)).order_by(validation.c.id).limit(_MOST)
+    return tx.execute(query.with_for_update(skip_locked=True)).all()
+
+
+def _settle_one(tx: Connection, row: Row[Any], context: Context) -> None:
+    at = context.database.clock()
+    failing = {failure.expectation: failure for failure in failures_of(row.result)}
+    is_open = incident.c.subject == row.subject, incident.c.closed_at.is_(None)
+    known = {found.expectation: found.id for found in tx.execute(select(incident).where(*is_open))}
+    opened = [failure for name, failure in failing.items() if name not in known]
+    closed = [name for name in known if name not in failing]
+    if opened:
+        tx.execute(insert(incident), [_opened(failure, row, context) for failure in opened])
+    for name in failing.keys() & known.keys():
+        again = {
+            "last_by": row.id,
+            "last_at": row.recorded_at,
+            "unexpected": failing[name].unexpected,
+            "failures": incident.c.failures + 1,
+        }
+        tx.execute(update(incident).where(incident.c.id == known[name]).values(again))
+    if closed:
+        ended = update(incident).where(incident.c.id.in_([known[name] for name in closed]))
+        tx.execute(ended.values(closed_by=row.id, closed_at=row.recorded_at))
+    tx.execute(update(validation).where(validation.c.id == row.id).values(looked_at=at))
+    if opened or closed:
+        facts: dict[str, Json] = {
+            "subject": row.subject,
+            "batch": row.batch,
+            "opened": sorted(failure.expectation for failure in opened),
+            "closed": sorted(closed),
+        }
+        actor = Actor(f"service:manage@{row.subject.partition('.')[0]}", "pipeline.incidents", row.run)
+        append(tx, "incidents", facts, actor=actor, writer=context.database.writer, at=at)
+
+
+def _opened(failure: Failure, row: Row[Any], context: Context) -> dict[str, Any]:
+    return {
+        "subject": row.subject,
+        "expectation": failure.expectation,
+        "severity": failure.severity,
+        "column_name": failure.column,
+        "owner": _steward(context, row.subject),
+        "opened_by": row.id,
+        "opened_at": row.recorded_at,
+        "last_by": row.id,
+        "last_at": row.recorded_at,
+        "unexpected": failure.unexpected,
+        "failures": 1,
+    }
+
+
+def _steward(context: Context, subject: str) -> str:
+    model = context.catalogue.models.get(subject)
+    dataset = model.contract if model is not None else context.catalogue.datasets.get(subject)
+    return dataset.owner if dataset is not None else ""
+
+
+def _query() -> Any:
+    joined = incident.join(validation, validation.c.id == incident.c.last_by)
+    return select(incident, validation.c.batch).select_from(joined).order_by(incident.c.opened_at, incident.c.id)
+
+
+def _incident(row: Row[Any]) -> Incident:
+    return Incident(
+        id=row.id,
+        subject=row.subject,
+        expectation=row.expectation,
+        severity=row.severity,
+        column=row.column_name,
+        owner=row.owner,
+        opened_at=row.opened_at,
+        last_at=row.last_at,
+        unexpected=row.unexpected,
+        failures=row.failures,
+        closed_at=row.closed_at,
+        batch=row.batch or "",
+    )
