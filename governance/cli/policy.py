@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from governance.cli.policy_export import command as export_command
 from governance.cli.query import as_text
 from governance.config import Settings, load_settings
 
@@ -27,7 +28,7 @@ _File = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 @click.group("policy")
 def command() -> None:
-    """Read a change of the access rules before it is in force; run the stewards' cases.
+    """Read a change of the access rules before it is in force; run the stewards' cases; export to other systems.
 
     Example: gov policy diff && gov policy test
     """
@@ -99,6 +100,9 @@ def test_command(home: Path | None, as_json: bool) -> None:
         click.echo("\n".join([*map(str, faults), said]))
     if faults:
         click.get_current_context().exit(1)
+
+
+command.add_command(export_command)
 
 
 def _access(catalogue: Catalogue) -> Access:

@@ -35,11 +35,13 @@ _NUMBERS = frozenset({"integer", "decimal", "double"})
 _ALL = _STRING | _DATES | _NUMBERS | {"boolean"}
 
 _ALPHANUM = "regexp_replace(regexp_replace({0}, '[^0-9(),.@-]', 'x', 'g'), '[0-9]', 'n', 'g')"
-_COUNTY = (
-    "regexp_extract(_v, '^(?:[^0-9A-Za-z路街号巷村镇乡弄栋楼室]{2,8}?(?:省|自治区|市))?"
+COUNTY_PATTERN = (
+    "^(?:[^0-9A-Za-z路街号巷村镇乡弄栋楼室]{2,8}?(?:省|自治区|市))?"
     "(?:[^0-9A-Za-z路街号巷村镇乡弄栋楼室]{1,10}?(?:市|自治州|盟|地区))?"
-    "[^0-9A-Za-z路街号巷村镇乡弄栋楼室]{1,8}?(?:县|区|旗|市)')"
+    "[^0-9A-Za-z路街号巷村镇乡弄栋楼室]{1,8}?(?:县|区|旗|市)"
 )
+NO_COUNTY_PATTERN = "(小|社|园|厂|校)区$"
+_COUNTY = f"regexp_extract(_v, '{COUNTY_PATTERN}')"
 
 _STRINGS: Mapping[str, str] = {
     "mask-alphanum": _ALPHANUM.format("_v"),
@@ -54,7 +56,7 @@ _STRINGS: Mapping[str, str] = {
     "THEN left(_v, 6) || '************' ELSE '******************' END",
     "phone": "CASE WHEN regexp_full_match(_v, '[0-9]{11}') "
     "THEN left(_v, 3) || '****' || right(_v, 4) ELSE '***********' END",
-    "address-county": f"CASE WHEN regexp_matches({_COUNTY}, '(小|社|园|厂|校)区$') "
+    "address-county": f"CASE WHEN regexp_matches({_COUNTY}, '{NO_COUNTY_PATTERN}') "
     f"THEN '***' ELSE {_COUNTY} || '***' END",
 }
 """mask -> DuckDB expression of the not-NULL string `_v`; hidden whole where the result equals `_v`."""
@@ -82,6 +84,9 @@ KINDS: Mapping[str, frozenset[str]] = {
     "token": _STRING,
 }
 """mask -> kinds of column that it takes."""
+
+IN_BATCHES = frozenset({"token"})
+"""Masks that are no expression of DuckDB's: the scanner makes them, under the purpose's key."""
 
 _FIXED: Mapping[str, str] = {
     "string": "'XXXXXXXX'",

@@ -45,6 +45,11 @@ class Published:
     _catalogue: Catalogue
     _lake: Lake
 
+    @property
+    def accesses(self) -> tuple[Access, ...]:
+        """All access rules that are met: the release's and the current ones."""
+        return tuple(decider.access for decider, _ in self._deciders)
+
     def restrictions(self, subject: str, purpose: str, table: str, *, at: datetime) -> Restrictions:
         """What holds for `subject` and `purpose` on `table` (which must be one of `snapshots`) at this moment."""
         contract = self._catalogue.models[table].contract
