@@ -261,4 +261,6 @@ def _told(response: httpx.Response) -> ServiceError:
         told = response.json()
         return ServiceError(told["code"], told["message"], told["do"], status=response.status_code)
     except (ValueError, KeyError, TypeError):
-        return ServiceError("not_a_service", f"the answer is a {response.status_code} of something else", "check the address")
+        return ServiceError(
+            "not_a_service", f"the answer is a {response.status_code} of something else", "check the address"
+        )

@@ -60,7 +60,14 @@ def test_the_service_believes_nobody_until_issuer_audience_and_keys_are_named(tm
 
 @pytest.mark.parametrize(
     "line",
-    ["algorithms = ['HS256']", "algorithms = []", "one_time = 'yes'", "seconds = 0", "jwks = 'http://id/keys'", "x = 1"],
+    [
+        "algorithms = ['HS256']",
+        "algorithms = []",
+        "one_time = 'yes'",
+        "seconds = 0",
+        "jwks = 'http://id/keys'",
+        "x = 1",
+    ],
 )
 def test_a_key_of_the_service_that_does_not_fit_is_a_fault(tmp_path: Path, line: str) -> None:
     own = "jwks = 'keys.json'\n" if not line.startswith("jwks") else ""

@@ -1,0 +1,50 @@
+"""Who asks: the request's headers -> a subject of the access rules, or a problem. There is no anonymous subject."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from governance.config import ServiceSettings
+from governance.errors import SourceUnavailable
+from governance.service import api_keys
+from governance.service.issuer import Issuer, LoginRefused
+from governance.service.problems import LOGIN, Problem, Stopped
+from governance.state.database import Database
+
+_log = logging.getLogger(__name__)
+
+
+class Login:
+    """Bearer tokens of the configured issuer (none is believed without one), and API keys."""
+
+    def __init__(self, settings: ServiceSettings, database: Database) -> None:
+        self._database = database
+        self._issuer = Issuer(settings, database) if settings.issuer else None
+
+    def subject(self, headers: Sequence[tuple[bytes, bytes]]) -> str:
+        """`user:<sub>` or the service of an API key. Raises Stopped: every wrong login reads alike."""
+        given = [(name, value.decode("latin-1")) for name, value in headers if name in (b"authorization", b"x-api-key")]
+        try:
+            if len(given) != 1:
+                raise LoginRefused("none, or several")
+            name, value = given[0]
+            return self._of_key(value) if name == b"x-api-key" else self._of_token(value)
+        except LoginRefused as reason:
+            _log.info("a login was refused: %s", reason)
+            raise Stopped(LOGIN) from None
+        except SourceUnavailable:
+            _log.warning("the issuer's keys cannot be had")
+            raise Stopped(Problem("unavailable", "logins cannot be checked now", "try again later")) from None
+
+    def _of_key(self, key: str) -> str:
+        subject = api_keys.subject_of(key, database=self._database)
+        if subject is None:
+            raise LoginRefused("key")
+        return subject
+
+    def _of_token(self, value: str) -> str:
+        scheme, _, token = value.partition(" ")
+        if scheme.lower() != "bearer" or self._issuer is None:
+            raise LoginRefused("scheme")
+        return self._issuer.subject(token.strip())
