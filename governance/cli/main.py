@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "report": ("governance.cli.report", "Write the offline HTML report: quality by run, lineage of curated columns."),
     "keys": ("governance.cli.keys", "Serve the keys as a process of its own; list their names."),
     "portal": ("governance.cli.portal", "Serve the reports and the catalogue as web pages."),
+    "serve": ("governance.cli.serve", "Serve published tables over HTTP; make, list and revoke services' API keys."),
     "release": ("governance.cli.release", "Propose, sign, approve and publish curated tables; list releases."),
     "query": ("governance.cli.query", "Answer one SELECT over published tables, under policy."),
     "policy": ("governance.cli.policy", "Who gains or loses what by a change of the rules; run the stewards' cases."),
