@@ -80,6 +80,8 @@ ANSWERS = [
     ("check",),
     ("report",),
     ("keys", "list"),
+    ("serve", "key", "list"),
+    ("serve", "key", "new", "--subject", "service:bi", "--days", "1"),
     ("release", "list"),
     ("release", "propose"),
     ("lineage", "curated.supply.holder"),
