@@ -155,15 +155,7 @@ class Rule(_Model):
     @field_validator("valid_from", "valid_to", mode="before")
     @classmethod
     def _instant(cls, value: object) -> object:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-            value += "T00:00:00+00:00"
-        try:
-            instant = datetime.fromisoformat(value) if isinstance(value, str) else None
-        except ValueError:
-            instant = None
-        if instant is not None and instant.tzinfo is not None:
-            return instant
-        raise ValueError("not an instant; allowed: a day like 2026-01-31, or an instant with its zone")
+        return instant(value)
 
     @model_validator(mode="after")
     def _is_for_somebody(self) -> Rule:
@@ -196,6 +188,23 @@ class Access(_Model):
             if rule.id == rule_id:
                 return rule
         raise KeyError(rule_id)
+
+
+def instant(value: object) -> datetime:
+    """A day (00:00 UTC) or an instant with its zone. Raises ValueError with what is allowed.
+
+    >>> instant("2026-01-31").isoformat()
+    '2026-01-31T00:00:00+00:00'
+    """
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        value += "T00:00:00+00:00"
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is not None and found.tzinfo is not None:
+        return found
+    raise ValueError("not an instant; allowed: a day like 2026-01-31, or an instant with its zone")
 
 
 def parse_access(text: str, file: str, catalogue: Catalogue) -> Access:

@@ -82,8 +82,7 @@ def break_glass(
 
 def review(request: Request, *, verdict: Verdict, because: str) -> Mapping[str, Json]:
     """The document that a reviewer signs."""
-    document = {"v": 1, "what": "review", "request": request.id, "verdict": verdict, "because": reason(because)}
-    return document
+    return {"v": 1, "what": "review", "request": request.id, "verdict": verdict, "because": reason(because)}
 
 
 def record_review(

@@ -158,7 +158,7 @@ def decline(
         request = _request(tx, request_id)
         if request.status(at) != "asked":
             raise Refused(f"the request is {request.status(at)}", where=request.id[:16])
-        document = {"v": 1, "what": "decline", "request": request.id, "because": reason(because)}
+        document: Mapping[str, Json] = {"v": 1, "what": "decline", "request": request.id, "because": reason(because)}
         add_step(tx, request, "declined", subject=subject, document=document, at=at)
         facts = {"request": request.id, "approver": subject}
         append(tx, "access_declined", facts, actor=actor, writer=database.writer, at=at)
@@ -179,7 +179,12 @@ def withdraw(
             return
         if request.status(at) not in ("asked", "approved", "open"):
             raise Refused(f"it is {request.status(at)} already", where=request.id[:16])
-        document = {"v": 1, "what": "withdrawal", "request": request.id, "because": because and reason(because)}
+        document: Mapping[str, Json] = {
+            "v": 1,
+            "what": "withdrawal",
+            "request": request.id,
+            "because": because and reason(because),
+        }
         add_step(tx, request, "withdrawn", subject=subject, document=document, at=at)
         append(tx, "access_withdrawn", {"request": request.id}, actor=actor, writer=database.writer, at=at)
 

@@ -1,0 +1,211 @@
+"""`gov access`: ask for access, list, decline, withdraw; the other steps are in `access_sign` and `access_break_glass`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from governance.cli.access_break_glass import break_glass_command, review_command
+from governance.cli.access_options import (
+    actor_of,
+    as_option,
+    because_option,
+    fields_option,
+    instant_of,
+    json_option,
+    needed_instant,
+    open_home,
+    outcome,
+    tables_option,
+)
+from governance.cli.access_sign import approve_command, sign_command
+from governance.cli.query import as_text
+
+if TYPE_CHECKING:
+    from governance.use.request_state import Request
+
+
+@click.group("access")
+def command() -> None:
+    """Ask for access that no rule gives; approve, decline or end it; break the glass, and review that.
+
+    Example: gov access ask --as user:he --purpose research --field curated.person.birth_date --to 2027-01-01 --because "cohort study"
+    """
+
+
+@command.command("ask")
+@as_option
+@click.option("--purpose", required=True, help="What for: one of the purposes of access.yaml.")
+@fields_option
+@tables_option
+@click.option("--action", default="raw", show_default=True, help="raw, mask:<mask> or aggregate_only(k).")
+@click.option("--from", "valid_from", help="First day (00:00 UTC) or instant; default: now.")
+@click.option("--to", "valid_to", required=True, help="Day (00:00 UTC) or instant on which it is over.")
+@because_option
+@json_option
+@click.pass_obj
+def ask_command(
+    home: Path | None,
+    subject: str,
+    purpose: str,
+    fields: tuple[str, ...],
+    tables: tuple[str, ...],
+    action: str,
+    valid_from: str | None,
+    valid_to: str,
+    because: str,
+    as_json: bool,
+) -> None:
+    """Ask for fields for a purpose and a period; prints the request's id, which an approver decides on.
+
+    Example: gov access ask --as user:he --purpose research --field curated.person.birth_date --to 2027-01-01 --because "cohort study"
+    """
+    from governance.use.requests import ask
+
+    context = open_home(home)
+    request = ask(
+        subject=subject,
+        purpose=purpose,
+        fields=fields,
+        tables=tables,
+        action=outcome(action),
+        valid_from=instant_of("--from", valid_from),
+        valid_to=needed_instant("--to", valid_to),
+        because=because,
+        catalogue=context.catalogue,
+        database=context.database,
+        actor=actor_of(subject),
+    )
+    click.echo(json.dumps({"request": request}) if as_json else request)
+
+
+@command.command("list")
+@click.option("--as", "subject", help="Only what this subject asked for.")
+@json_option
+@click.pass_obj
+def list_command(home: Path | None, subject: str | None, as_json: bool) -> None:
+    """List break-glasses first, then requests of access, newest first. Exit code 1 while a break-glass waits too long for its review.
+
+    Example: gov access list
+    """
+    from governance.use.break_glass import overdue
+    from governance.use.request_state import read_all
+    from governance.use.requests import access_of
+
+    context = open_home(home)
+    at = context.database.clock()
+    with context.database.read() as connection:
+        late = {request.id for request in overdue(connection, access_of(context.catalogue), at=at)}
+        found = [r for r in reversed(read_all(connection)) if subject in (None, r.subject)]
+    found.sort(key=lambda request: (request.kind != "break_glass", request.status(at) == "reviewed"))
+    if as_json:
+        click.echo(json.dumps([_told(r, at, r.id in late) for r in found], ensure_ascii=False))
+    elif found:
+        rows = [tuple(str(value) for value in _row(r, at, r.id in late)) for r in found]
+        click.echo(as_text(["request", "", "status", "who", "purpose", "fields", "action", "until", "because"], rows))
+    else:
+        click.echo("no request yet")
+    for request in found:
+        if request.id in late:
+            click.echo(
+                f"break-glass {request.id[:16]} of {request.subject} was never reviewed: gov access review", err=True
+            )
+    if late:
+        click.get_current_context().exit(1)
+
+
+@command.command("decline")
+@click.argument("request")
+@as_option
+@because_option
+@json_option
+@click.pass_obj
+def decline_command(home: Path | None, request: str, subject: str, because: str, as_json: bool) -> None:
+    """Decline a request, with a reason that whoever asked finds in the list.
+
+    Example: gov access decline REQUEST --as user:wang --because "years are enough: ask for a mask"
+    """
+    from governance.use.requests import decline
+
+    context = open_home(home)
+    decline(
+        request,
+        subject=subject,
+        because=because,
+        catalogue=context.catalogue,
+        database=context.database,
+        actor=actor_of(subject),
+    )
+    click.echo(json.dumps({"request": request, "declined_by": subject}) if as_json else f"declined by {subject}")
+
+
+@command.command("withdraw")
+@click.argument("request")
+@as_option
+@click.option("--because", default="", help="The reason, in a sentence.")
+@json_option
+@click.pass_obj
+def withdraw_command(home: Path | None, request: str, subject: str, because: str, as_json: bool) -> None:
+    """End a request or a break-glass now, as whoever asked or as an approver; answers under way are cut off.
+
+    Example: gov access withdraw REQUEST --as user:he
+    """
+    from governance.use.requests import withdraw
+
+    context = open_home(home)
+    withdraw(
+        request,
+        subject=subject,
+        because=because,
+        catalogue=context.catalogue,
+        database=context.database,
+        actor=actor_of(subject),
+    )
+    click.echo(json.dumps({"request": request, "withdrawn_by": subject}) if as_json else f"withdrawn by {subject}")
+
+
+def _row(request: Request, at: datetime, late: bool) -> tuple[str, ...]:
+    kind = "BREAK-GLASS" if request.kind == "break_glass" else ""
+    status = "REVIEW IS LATE" if late else request.status(at)
+    fields = request.names[0] + (f" and {len(request.names) - 1} more" if len(request.names) > 1 else "")
+    until = request.ends_at.isoformat(timespec="minutes")
+    return (
+        request.id[:16],
+        kind,
+        status,
+        request.subject,
+        request.purpose,
+        fields,
+        _action(request),
+        until,
+        request.because,
+    )
+
+
+def _action(request: Request) -> str:
+    approved = request.step("approved")
+    return str(approved.facts["action"]) if approved else str(request.action)
+
+
+def _told(request: Request, at: datetime, late: bool) -> Mapping[str, object]:
+    steps = [
+        {
+            "step": step.name,
+            "by": step.subject,
+            "at": step.at.isoformat(),
+            "document": step.facts,
+            "signature": step.signature,
+        }
+        for step in request.steps
+    ]
+    state = {"request": request.id, "status": request.status(at), "ends_at": request.ends_at.isoformat(), "late": late}
+    return {**state, "document": request.document, "steps": steps}
+
+
+for added in (sign_command, approve_command, break_glass_command, review_command):
+    command.add_command(added)
