@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("governance.cli.serve", "Serve published tables over HTTP; make, list and revoke services' API keys."),
     "release": ("governance.cli.release", "Propose, sign, approve and publish curated tables; list releases."),
     "query": ("governance.cli.query", "Answer one SELECT over published tables, under policy."),
+    "access": ("governance.cli.access", "Ask for access, approve it, end it; break the glass, and review that."),
     "policy": ("governance.cli.policy", "Who gains or loses what by a change of the rules; run the stewards' cases."),
     "who-sees": ("governance.cli.who_sees", "Say who sees a field, for which purpose, and by which rule."),
     "explain": ("governance.cli.explain", "Say what one subject sees of a table, field by field."),
