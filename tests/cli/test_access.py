@@ -1,0 +1,142 @@
+"""`gov access` by its commands: from asking to approved, and a broken glass to its review, on a home of files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy import update
+
+from governance.catalog.load import load_catalogue
+from governance.cli.main import main
+from governance.config import load_settings
+from governance.ledger.entry import canonical
+from governance.state.tables import access_request
+from governance.use.request_state import Request, read_all
+from tests.use.conftest import PEOPLE, STEWARD_KEY, fields, open_home
+from tests.use.test_break_glass import GLASS
+from tests.use.test_cli import write_home
+
+TO = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+ASK = ("access", "ask", "--as", "user:zhao", "--purpose", "research", "--to", TO, "--because", "a cohort study")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("access")
+    write_home(folder, fields())
+    rules = folder / "catalog" / "access.yaml"
+    rules.write_text(rules.read_text() + GLASS)
+    home = open_home(folder, load_catalogue(load_settings(folder)))
+    home.fill(PEOPLE)
+    home.release()
+    home.database.close()
+    (folder / "wang.pem").write_bytes(STEWARD_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return folder
+
+
+@pytest.fixture
+def gov(folder: Path, capfd: pytest.CaptureFixture[str]):
+    """(exit code, standard output, error output)."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main(["--home", str(folder), *words])
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        told = capfd.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+def explained(gov, field: str, *who: str) -> dict[str, object]:
+    _, text, _ = gov("explain", "--as", who[0], "--purpose", who[1], "curated.person", "--json")
+    return next(row for row in json.loads(text) if row["field"] == field)
+
+
+def test_a_request_goes_from_asking_to_its_end_by_command(folder: Path, gov) -> None:
+    key = ("--key", str(folder / "wang.pem"))
+    code, request, _ = gov(*ASK, "--field", "curated.person.born")
+    request = request.strip()
+    assert (code, len(request)) == (0, 64)
+    assert explained(gov, "born", "user:zhao", "research")["outcome"] == "none"
+    less = ("--action", "mask:truncate-to-year", "--until", TO)
+    code, signature, _ = gov("access", "sign", request[:12], *less, *key)
+    assert code == 0
+    code, _, told = gov("access", "approve", request, "--as", "user:wang", "--signature", signature.strip())
+    assert (code, "not that of an approver" in told) == (1, True)
+    approve = ("access", "approve", request, "--as", "user:wang", *less)
+    assert gov(*approve, "--signature", signature.strip())[:2] == (0, "approved by user:wang\n")
+    assert json.loads(gov(*approve, *key, "--json")[1])["approved_by"] == "user:wang"
+    row = explained(gov, "born", "user:zhao", "research")
+    assert (row["outcome"], row["rules"]) == ("mask:truncate-to-year", [f"request:{request[:16]}"])
+    seen = json.loads(gov("who-sees", "curated.person.born", "--json")[1])
+    assert [s["rules"] for s in seen if (s["subject"], s["purpose"]) == ("user:zhao", "research")] == [row["rules"]]
+    _, text, _ = gov("access", "list")
+    assert "approved" in text
+    assert gov("access", "withdraw", request, "--as", "user:zhao")[0] == 0
+    assert explained(gov, "born", "user:zhao", "research")["outcome"] == "none"
+
+
+def test_a_request_may_be_declined(gov) -> None:
+    request = json.loads(gov(*ASK, "--table", "curated.person", "--json")[1])["request"]
+    words = ("access", "decline", request, "--because", "ask for less")
+    assert gov(*words, "--as", "user:li")[0] == 1
+    assert gov(*words, "--as", "user:wang")[:2] == (0, "declined by user:wang\n")
+    told = {entry["request"]: entry for entry in json.loads(gov("access", "list", "--json")[1])}[request]
+    assert (told["status"], told["steps"][0]["document"]["because"]) == ("declined", "ask for less")
+
+
+def test_a_broken_glass_stands_first_in_the_list_and_fails_it_while_its_review_is_late(folder: Path, gov) -> None:
+    words = ("--field", "curated.person.name", "--because", "a flood")
+    code, out, told = gov("access", "break-glass", "--as", "user:li", *words)
+    assert (code, "to be reviewed" in told) == (0, True)
+    assert explained(gov, "name", "user:li", "statistics")["outcome"] == "raw"
+    request = out.strip()
+    assert gov(*ASK, "--field", "curated.person.name")[0] == 0
+    code, text, _ = gov("access", "list")
+    assert (code, "BREAK-GLASS" in text.splitlines()[1]) == (0, True)
+    review = ("access", "review", request, "--as", "user:wang", "--verdict", "justified", "--because", "a flood it was")
+    assert gov(*review, "--key", str(folder / "wang.pem"))[0] == 1
+    late = _three_days_ago(folder)
+    code, text, told = gov("access", "list")
+    assert (code, "REVIEW IS LATE" in text, "never reviewed" in told) == (1, True, True)
+    assert "it was not reviewed" in gov("access", "break-glass", "--as", "user:li", *words)[2]
+    review = ("access", "review", late, *review[3:])
+    assert gov(*review, "--key", str(folder / "wang.pem"))[:2] == (0, "justified, says user:wang\n")
+    assert gov("access", "list")[0] == 0
+
+
+def _three_days_ago(folder: Path) -> str:
+    """The broken glass, as if it had been broken three days ago."""
+    home = open_home(folder, load_catalogue(load_settings(folder)))
+    with home.database.unit_of_work() as tx:
+        [made] = read_all(tx, kind="break_glass")
+        times = {name: getattr(made, name) - timedelta(days=3) for name in ("valid_from", "valid_to", "asked_at")}
+        older: Request = replace(made, **times)
+        values = {"id": older.id, "document": canonical(older.document).decode()}
+        tx.execute(update(access_request).where(access_request.c.id == made.id).values(**values))
+    home.database.close()
+    return older.id
+
+
+WRONG = [
+    (2, (*ASK[:-4], "--to", "soon", "--because", "x", "--field", "curated.person.born"), "not an instant"),
+    (2, (*ASK, "--field", "curated.person.born", "--action", "show"), "not an action"),
+    (1, (*ASK, "--field", "born"), "no curated table"),
+    (1, ("access", "withdraw", "12345678", "--as", "user:li"), "no such request"),
+    (1, ("access", "withdraw", "%", "--as", "user:li"), "not the id of a request"),
+    (2, ("access", "approve", "0" * 64, "--as", "user:wang"), "exactly one of"),
+]
+
+
+@pytest.mark.parametrize(("code", "words", "message"), WRONG, ids=range(len(WRONG)))
+def test_wrong_words_get_one_message(gov, code: int, words: tuple[str, ...], message: str) -> None:
+    found, _, told = gov(*words)
+    assert (found, message in told) == (code, True), told
