@@ -75,6 +75,8 @@ class Settings:
     memory_limit_mb: int = 2048
     lineage_namespace: str = "gov"
     key_socket: Path | None = None
+    key_token: str = field(default="", repr=False)
+    """The consumer's own token (`$GOV_KEY_TOKEN`), which a key service asks for before it opens a consumer's keys."""
     scheduled: bool = True
     sources: Mapping[str, str] = field(default_factory=dict)
     service: ServiceSettings = field(default_factory=ServiceSettings)
@@ -144,6 +146,7 @@ def load_settings(home: Path | None = None) -> Settings:
         memory_limit_mb=int(engine.get("memory_limit_mb", 2048)),
         lineage_namespace=raw.get("lineage", {}).get("namespace", "gov"),
         key_socket=Path(socket) if (socket := _key_socket(raw)) else None,
+        key_token=os.environ.get("GOV_KEY_TOKEN", ""),
         scheduled=bool(raw.get("airflow", {}).get("scheduled", True)),
         sources={name: _location(root, table["location"]) for name, table in raw.get("sources", {}).items()},
         service=_service(root, raw.get("service", {})),

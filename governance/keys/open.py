@@ -9,10 +9,10 @@ from governance.keys.remote import RemoteKeyStore
 from governance.state.database import Database
 
 
-def open_keystore(settings: Settings, database: Database, *, token: str = "") -> KeyStore:
-    """The one place that chooses. `token`: the consumer's own, which a key service asks for."""
+def open_keystore(settings: Settings, database: Database) -> KeyStore:
+    """The one place that chooses. A key service is given `settings.key_token` with every use of a grant."""
     if settings.key_socket is not None:
-        return RemoteKeyStore(settings.key_socket, token=token)
+        return RemoteKeyStore(settings.key_socket, token=settings.key_token)
     return open_keyring(settings, database)
 
 

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from governance.errors import Damaged, GovernanceError, Refused
 from governance.keys import grants
 from governance.keys.authority import Authority
@@ -63,6 +65,9 @@ class Custody:
                 except GovernanceError as failed:
                     error = failed
             return {"error": type(error).__name__, "message": error.found, "where": error.where}, b""
+        except SQLAlchemyError as failed:
+            found = f"the state database does not answer: {type(failed).__name__}"
+            return {"error": "StorageError", "message": found, "where": "key service"}, b""
         except (KeyError, ValueError, TypeError, AttributeError):
             return {"error": "Refused", "message": "malformed request", "where": "key service"}, b""
 

@@ -146,13 +146,14 @@ def _shown(contract: Dataset, shown: Restrictions, reviewed: dict[str, Any]) -> 
 
 
 def _reads(shown: Restrictions) -> list[str]:
-    """Columns that a scan opens: what is visible, and what the row filter asks."""
-    if not shown.visible:
+    """Columns that a scan opens: what is shown or counted in groups, and what the row filter asks."""
+    opened = [column for column in shown.columns if column.opened]
+    if not opened:
         return []
     where = None
     if shown.row_filter is not None:
         where = filters.condition(shown.row_filter, {column.name: column.type for column in shown.columns})
-    return scanner.needed([(column.name, column.type, column.outcome) for column in shown.visible], where)
+    return scanner.needed([(column.name, column.type, column.outcome) for column in opened], where)
 
 
 def _quarantine(
