@@ -453,29 +453,18 @@ access_step = Table(
     Column("recorded_at", Instant, nullable=False),
 )
 
-# Who consented to what, as tokens of an identifier domain, never values; and the versions of those sets (`use.consents`).
-consent = Table(
-    "consent",
+# Consents given and withdrawn (`use.consents`): tokens of an identifier domain, 12 bytes each, never values. The set is what its changes leave.
+consent_change = Table(
+    "consent_change",
     metadata,
     Column("id", _BIG, primary_key=True, autoincrement=True),
     Column("scope", String(64), nullable=False),
     Column("domain", String(64), nullable=False),
-    Column("token", LargeBinary(12), nullable=False),
-    Column("given_at", Instant, nullable=False),
-    Column("withdrawn_at", Instant),
-    Index("ix_consent_token", "scope", "domain", "token"),
-)
-
-consent_version = Table(
-    "consent_version",
-    metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
-    Column("scope", String(64), nullable=False),
-    Column("domain", String(64), nullable=False),
-    Column("change", String(16), nullable=False),
+    Column("given", Boolean, nullable=False),
+    Column("tokens", LargeBinary, nullable=False),
     Column("version", String(64), nullable=False),
     Column("recorded_at", Instant, nullable=False),
-    Index("ix_consent_version_scope", "scope", "domain", "id"),
+    Index("ix_consent_change_scope", "scope", "domain", "id"),
 )
 
 # Logins of the query service: an API key is known by its SHA-256 alone; a one-time token by that of issuer and `jti`, until it expires.
