@@ -36,8 +36,8 @@ Kind = Literal["key", "service", "model", "subject", "role"]
 
 BEYOND = (
     "the keyring file, or root where it lies: every cell (closing it: an HSM behind the key service)",
-    "write access to the state database together with a key socket: every cell, since a grant is a row there and the key "
-    "service asks whose grant it is, not whether it ought to be (closing it: the key service's own decision)",
+    "write access to the state database with the embedded keyring: every cell, since a grant is a row there (closing it: the "
+    "key service, which decides for itself and asks a consumer for its own token)",
     "root on a machine that works: the memory of what runs there, so what its grants open just then",
     "code running as build: the keys of every model, not of one (counted above as service:build@curated)",
     "clear columns, tokens and counts: open to whoever reads the lake; they are no sensitive cells here",
