@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -56,11 +57,13 @@ def connect(
     token: str | Callable[[], str] = "",
     key: str = "",
     plain: bool = False,
+    authority: str = "",
     timeout_seconds: float = 330.0,
 ) -> Connection:
     """A connection to the service at `url`, with a bearer token (or what gives one, asked before each request) or an API key.
 
-    Refuses to send either over http to another machine, unless `plain` says that this is meant.
+    Refuses to send either over http to another machine, unless `plain` says that this is meant. `authority` is the PEM file of a certificate
+    authority of your own.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -69,18 +72,21 @@ def connect(
         raise ServiceError("plain_http", "a login would be sent in the clear", "use https, or say plain=True")
     if bool(token) == bool(key):
         raise ServiceError("no_login", "one of token and key is needed", "give exactly one")
-    return Connection(url.rstrip("/"), token, key, timeout_seconds)
+    return Connection(url.rstrip("/"), token, key, authority, timeout_seconds)
 
 
 class Connection:
     """One login at one service. Use as a context manager, or close it."""
 
-    def __init__(self, url: str, token: str | Callable[[], str], key: str, timeout_seconds: float) -> None:
+    def __init__(
+        self, url: str, token: str | Callable[[], str], key: str, authority: str, timeout_seconds: float
+    ) -> None:
         import httpx
 
         self._token, self._key = token, key
         timeout = httpx.Timeout(timeout_seconds, connect=10.0)
-        self._client = httpx.Client(base_url=url, timeout=timeout, follow_redirects=False)
+        verify = ssl.create_default_context(cafile=authority or None)
+        self._client = httpx.Client(base_url=url, timeout=timeout, follow_redirects=False, verify=verify)
 
     def __enter__(self) -> Connection:
         return self
