@@ -194,9 +194,9 @@ def _seen(
 
 
 def _condition(restrictions: Restrictions, encrypted: set[tuple[str, str]]) -> str:
-    """The row filter as SQL; empty without one, or when it asks an encrypted column."""
+    """The row filter as SQL; empty without one, or when it asks an encrypted column or for consent."""
     row_filter = restrictions.row_filter
-    if row_filter is None:
+    if row_filter is None or restrictions.consents:
         return ""
     if any((restrictions.table, c.column) in encrypted for c in filters.comparisons(row_filter)):
         return ""
