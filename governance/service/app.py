@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Security
@@ -28,7 +29,7 @@ from governance.service.answers import JSON, send_arrow, send_json
 from governance.service.gate import Gate
 from governance.service.home import Home
 from governance.service.jobs import Job, Pool
-from governance.service.login import Login
+from governance.service.login import Caller, Login
 from governance.service.problems import CODES, NOT_THERE, Problem, Stopped
 from governance.service.stream import Streamed
 from governance.use.guard import MAX_CHARACTERS
@@ -161,24 +162,25 @@ def service(context: Context) -> FastAPI:
 
     @app.get("/v1/tables", dependencies=_CALLER, responses=_PROBLEMS)
     def tables(request: Request, purpose: Annotated[Word | None, Query()] = None) -> TablesOut:
-        return TablesOut.model_validate({"tables": home.tables(request.state.subject, purpose)})
+        return TablesOut.model_validate({"tables": home.tables(request.state.caller.subject, purpose)})
 
     @app.get("/v1/tables/{name}", dependencies=_CALLER, responses=_PROBLEMS)
     def table(request: Request, name: str, purpose: Annotated[Word | None, Query()] = None) -> TableOut:
-        return TableOut.model_validate(home.table(name, request.state.subject, purpose))
+        return TableOut.model_validate(home.table(name, request.state.caller.subject, purpose))
 
     @app.post("/v1/query", dependencies=_CALLER, responses=_QUERY, response_class=JSONResponse)
     async def ask(request: Request, question: Question) -> Response:
         send = send_arrow if _wants_arrow(request.headers.get("accept", "*/*")) else send_json
-        subject = request.state.subject
+        caller: Caller = request.state.caller
+        own = replace(context.settings, key_token=caller.token)
         catalogue = await run_in_threadpool(home.catalogue)
 
         def work(job: Job) -> None:
             answer = query(
                 question.sql,
-                subject=subject,
+                subject=caller.subject,
                 purpose=question.purpose,
-                settings=context.settings,
+                settings=own,
                 catalogue=catalogue,
                 database=context.database,
                 lake=context.lake,
@@ -188,7 +190,7 @@ def service(context: Context) -> FastAPI:
             )
             with answer:
                 if answer.no_export and send is send_arrow:
-                    home.refuse_export(answer, subject, question.purpose)
+                    home.refuse_export(answer, caller.subject, question.purpose)
                 send(answer, job)
 
         return Streamed(pool.start(work))

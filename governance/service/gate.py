@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Gate:
-    """ASGI middleware. The subject of a request is in its scope's state, under `subject`."""
+    """ASGI middleware. Who asks (`Caller`) is in the scope's state, under `caller`."""
 
     def __init__(self, app: ASGIApp, login: Login, max_bytes: int) -> None:
         self._app, self._login, self._max_bytes = app, login, max_bytes
@@ -47,9 +47,8 @@ class Gate:
 
         try:
             if scope["path"] not in OPEN:
-                scope.setdefault("state", {})["subject"] = await run_in_threadpool(
-                    self._login.subject, scope["headers"]
-                )
+                caller = await run_in_threadpool(self._login.caller, scope["headers"])
+                scope.setdefault("state", {})["caller"] = caller
             body = await _body(receive, self._max_bytes)
             await self._app(scope, _again(body, receive), sent)
         except Exception as error:

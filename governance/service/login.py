@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from governance.config import ServiceSettings
 from governance.errors import SourceUnavailable
@@ -15,6 +16,14 @@ from governance.state.database import Database
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `token` is their own, carried to a key service that asks for it; empty for an API key."""
+
+    subject: str
+    token: str = field(default="", repr=False)
+
+
 class Login:
     """Bearer tokens of the configured issuer (none is believed without one), and API keys."""
 
@@ -23,6 +32,10 @@ class Login:
         self._issuer = Issuer(settings, database) if settings.issuer else None
 
     def subject(self, headers: Sequence[tuple[bytes, bytes]]) -> str:
+        """The caller's name alone."""
+        return self.caller(headers).subject
+
+    def caller(self, headers: Sequence[tuple[bytes, bytes]]) -> Caller:
         """`user:<sub>` or the service of an API key. Raises Stopped: every wrong login reads alike."""
         given = [(name, value.decode("latin-1")) for name, value in headers if name in (b"authorization", b"x-api-key")]
         try:
@@ -37,14 +50,14 @@ class Login:
             _log.warning("the issuer's keys cannot be had")
             raise Stopped(Problem("unavailable", "logins cannot be checked now", "try again later")) from None
 
-    def _of_key(self, key: str) -> str:
+    def _of_key(self, key: str) -> Caller:
         subject = api_keys.subject_of(key, database=self._database)
         if subject is None:
             raise LoginRefused("key")
-        return subject
+        return Caller(subject)
 
-    def _of_token(self, value: str) -> str:
+    def _of_token(self, value: str) -> Caller:
         scheme, _, token = value.partition(" ")
         if scheme.lower() != "bearer" or self._issuer is None:
             raise LoginRefused("scheme")
-        return self._issuer.subject(token.strip())
+        return Caller(self._issuer.subject(token.strip()), token.strip())
