@@ -41,11 +41,18 @@ to a field, the most restrictive outcome wins (`lattice.py`), so write the `wher
         valid_from: 2026-01-01        # a day (00:00 UTC) or an instant with its zone; half-open
         valid_to: 2027-01-01
         obligations: {no_export: true, max_rows: 10000}
+      - id: cohort
+        roles: [statistician]
+        purposes: [statistics]
+        where: {tags: [birth]}
+        action: raw
+        consent: cohort-2026          # only rows of persons who consented to it: gov access consent
     break_glass: {roles: [caseworker], purposes: [benefits], max_level: L3, max_hours: 4}    # permits.py
 
 A rule with a row filter opens only tables that have the filter's columns. All row filters of the rules that open a
-table to a subject hold together. `action: none` closes, whatever other rules open. `aggregate_only` is parsed and
-decided; the query service treats it as none.
+table to a subject hold together, consents with them. A rule with `consent: <scope>` (or `{scope: ..., domain: ...}`,
+the domain is `person` otherwise) opens only tables with exactly one field of that identifier domain. `action: none`
+closes, whatever other rules open. `aggregate_only` gives groups and never a row (`docs/USE.md`).
 """
 
 from __future__ import annotations
@@ -61,13 +68,14 @@ from pydantic import Field as Constraint
 from governance.catalog.types import Catalogue, Level
 from governance.errors import DeclarationError, Fault
 from governance.policy.access_faults import meaning_faults
-from governance.policy.filters import RowFilter
+from governance.policy.filters import Written
 from governance.policy.lattice import Outcome
 from governance.policy.permits import BreakGlass
 from governance.policy.source import Source, read_yaml
 
 Names = tuple[str, ...]
 _FILTERS = frozenset({"Compare", "And", "Or", "Not"})
+_CONSENT = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
 class _Model(BaseModel):
@@ -132,6 +140,18 @@ class Obligations(_Model):
     max_rows: Annotated[int, Constraint(ge=1)] | None = None
 
 
+class Consent(_Model):
+    """What persons must have consented to; they are known by their token of the identifier domain."""
+
+    scope: Annotated[str, Constraint(pattern=_CONSENT)]
+    domain: Annotated[str, Constraint(pattern=_CONSENT)] = "person"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: object) -> object:
+        return {"scope": value} if isinstance(value, str) else value
+
+
 class Rule(_Model):
     id: Annotated[str, Constraint(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     description: str = ""
@@ -140,7 +160,8 @@ class Rule(_Model):
     purposes: Annotated[Names, Constraint(min_length=1)]
     where: Where
     action: Outcome
-    row_filter: RowFilter | None = None
+    row_filter: Written | None = None
+    consent: Consent | None = None
     valid_from: datetime | None = None
     valid_to: datetime | None = None
     obligations: Obligations = Obligations()
@@ -163,8 +184,8 @@ class Rule(_Model):
             raise ValueError("is for nobody; give roles or subjects")
         if self.valid_from and self.valid_to and self.valid_from >= self.valid_to:
             raise ValueError("ends before it begins")
-        if self.row_filter is not None and self.action.kind == "none":
-            raise ValueError("action none takes no row_filter")
+        if (self.row_filter is not None or self.consent is not None) and self.action.kind == "none":
+            raise ValueError("action none takes no row_filter and no consent")
         return self
 
 

@@ -41,6 +41,7 @@ def meaning_faults(access: Access, source: Source, catalogue: Catalogue) -> Iter
         meant = [table for name, table in tables.items() if name in (rule.where.tables or catalogue.models)]
         yield from _mask_faults(rule, place, source, meant)
         yield from _filter_faults(rule, place, source, meant, access)
+        yield from _consent_faults(rule, (*place, "consent"), source, meant)
 
 
 def _break_glass_faults(access: Access, source: Source, roles: set[str], purposes: set[str]) -> Iterator[Fault]:
@@ -88,6 +89,18 @@ def _filter_faults(
         yield from (source.fault(place, why, do="correct the value") for why in _misfits(compare, having))
         if compare.session is not None and not _anybody_has(compare.session, rule, access):
             yield source.fault(place, f"no subject of the rule has the attribute {compare.session}", do="correct it")
+
+
+def _consent_faults(rule: Rule, place: Place, source: Source, tables: Iterable[Dataset]) -> Iterator[Fault]:
+    if rule.consent is None:
+        return
+    domain = rule.consent.domain
+    counts = {table.name: sum(field.domain == domain for field in table.fields) for table in tables}
+    lacking = [name for name, count in counts.items() if count != 1]
+    if len(lacking) == len(counts) or (rule.where.tables and lacking):
+        where = ", ".join(lacking) or "any curated table"
+        found = f"not exactly one field of the identifier domain {domain} in {where}"
+        yield source.fault(place, found, do="correct the domain, or name other tables")
 
 
 def _misfits(compare: filters.Compare, fields: Iterable[Field]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from governance.catalog.types import TOKEN_SUFFIX, ColumnType, Field, Level
 from governance.errors import Refused
 from governance.policy import filters
 from governance.policy.access import Access, Obligations, Rule, Subject
-from governance.policy.filters import RowFilter
+from governance.policy.filters import Consented, RowFilter
 from governance.policy.lattice import NONE, RAW, Outcome, meet
 from governance.policy.permits import BreakGlass, Permit
 
@@ -36,10 +36,11 @@ class Column:
     type: ColumnType
     level: Level | None
     tags: tuple[str, ...] = ()
+    domain: str | None = None
 
     @classmethod
     def of(cls, field: Field) -> Column:
-        return cls(field.name, field.type, field.classification, field.tags)
+        return cls(field.name, field.type, field.classification, field.tags, field.domain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,12 @@ class Decider:
             return {column.name: Decision(NONE, (), "unknown subject or purpose") for column in columns}
         asked = [column for column in columns if not _closed_always(column)]
         answers = self._ask(known, purpose, table, asked, at)
-        types = {column.name: column.type for column in columns}
+        table_columns = {column.name: column for column in columns}
         made: dict[str, Decision] = {}
         for column in columns:
             why = _closed_always(column)
             made[column.name] = (
-                Decision(NONE, (), why) if why else self._combine(known, column, answers[column.name], types)
+                Decision(NONE, (), why) if why else self._combine(known, column, answers[column.name], table_columns)
             )
         return made
 
@@ -136,7 +137,7 @@ class Decider:
         subject: Subject,
         column: Column,
         answers: Iterable[tuple[Outcome, bool, tuple[str, ...]]],
-        types: Mapping[str, ColumnType],
+        columns: Mapping[str, Column],
     ) -> Decision:
         opened: dict[str, Outcome] = {}
         closed: set[str] = set()
@@ -151,23 +152,40 @@ class Decider:
         if "" in closed:
             return Decision(NONE, (), "the decision met an error")
         row_filters: list[RowFilter] = []
-        for rule_id in sorted(opened):
-            row_filter = None if rule_id in self._permits else self.access.rule(rule_id).row_filter
-            if row_filter is None:
-                continue
-            if any(compare.column not in types for compare in filters.comparisons(row_filter)):
-                del opened[rule_id]
-                continue
+        for rule_id in sorted(set(opened) - set(self._permits)):
             try:
-                row_filters.append(filters.bind(row_filter, subject.session, types))
+                own = _row_filters(self.access.rule(rule_id), subject, columns)
             except Refused as refused:
                 return Decision(NONE, (rule_id,), f"{rule_id}: {refused.found}")
-        broken = [own for rule_id, own in opened.items() if rule_id in self._permits and self._permits[rule_id].emergency]
+            if own is None:
+                del opened[rule_id]
+            else:
+                row_filters += own
+        broken = [
+            own for rule_id, own in opened.items() if rule_id in self._permits and self._permits[rule_id].emergency
+        ]
         outcome = meet(broken or opened.values())
         rules = tuple(sorted(opened))
         if not opened and column.level is not None and _RANK[column.level] > _RANK[subject.clearance]:
             return Decision(NONE, (), f"no rule opens it to the clearance {subject.clearance}")
         return Decision(outcome, rules, _reason(outcome, opened), tuple(dict.fromkeys(row_filters)))
+
+
+def _row_filters(rule: Rule, subject: Subject, columns: Mapping[str, Column]) -> list[RowFilter] | None:
+    """What the rule asks of rows; None when the table has not the columns for it, so that the rule does not open it."""
+    found: list[RowFilter] = []
+    if rule.row_filter is not None:
+        if any(compare.column not in columns for compare in filters.comparisons(rule.row_filter)):
+            return None
+        types = {name: column.type for name, column in columns.items()}
+        found.append(filters.bind(rule.row_filter, subject.session, types))
+    if rule.consent is not None:
+        persons = [name for name, column in columns.items() if column.domain == rule.consent.domain]
+        if len(persons) != 1:
+            return None
+        column = persons[0] + TOKEN_SUFFIX
+        found.append(Consented(scope=rule.consent.scope, domain=rule.consent.domain, column=column))
+    return found
 
 
 def _reason(outcome: Outcome, opened: Mapping[str, Outcome]) -> str:

@@ -49,15 +49,18 @@ class _Class(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """Tables that no rule can tell apart: `name` only when a rule names it, `filtered` its columns that filters use."""
+    """Tables that no rule can tell apart: `name` only when a rule names it, `filtered` its columns that filters use, and
+    `persons` the identifier domains by which consent can be asked.
+    """
 
     name: str
     filtered: frozenset[tuple[str, ColumnType]]
+    persons: frozenset[str]
     classes: frozenset[_Class]
 
 
 Sights = Mapping[_Class, Sight]
-_Place = tuple[str, frozenset[tuple[str, ColumnType]]]
+_Place = tuple[str, frozenset[tuple[str, ColumnType]], frozenset[str]]
 
 
 def diff(old: Access, new: Access, catalogue: Catalogue, *, at: datetime) -> tuple[Change, ...]:
@@ -106,7 +109,7 @@ class _Side:
         self._attributes = sorted(_session_names(access.rules))
         self._classes: dict[_Place, frozenset[_Class]] = {}
         for shape in shapes:
-            place = shape.name, shape.filtered
+            place = shape.name, shape.filtered, shape.persons
             self._classes[place] = self._classes.get(place, frozenset()) | shape.classes
         self._concerned: dict[tuple[str, str], bool] = {}
         self._decisions: dict[object, Mapping[_Class, Decision]] = {}
@@ -126,7 +129,7 @@ class _Side:
         alike = self._alike(subject)
         key = (alike, purpose, shape, at)
         if key not in self._sights:
-            place = shape.name, shape.filtered
+            place = shape.name, shape.filtered, shape.persons
             if (alike, purpose, place, at) not in self._decisions:
                 self._decisions[alike, purpose, place, at] = self._decided(subject, purpose, place, at)
             decisions = self._decisions[alike, purpose, place, at]
@@ -138,11 +141,12 @@ class _Side:
         return subject.name if subject.name in self._named else "", frozenset(subject.roles), subject.clearance, own
 
     def _decided(self, subject: Subject, purpose: str, place: _Place, at: datetime) -> Mapping[_Class, Decision]:
-        table, filtered = place
+        table, filtered, persons = place
         names = {f"field {number}": own for number, own in enumerate(sorted(self._classes[place], key=repr))}
         text = ColumnType("string")
         asked = [Column(name, text, own.level, tuple(sorted(own.tags))) for name, own in names.items()]
         asked += [Column(name, kind, None) for name, kind in filtered]
+        asked += [Column(f"person {domain}", text, None, domain=domain) for domain in persons]
         decisions = self._decider(subject, purpose).decide(subject.name, purpose, table, asked, at=at)
         return {own: decisions[name] for name, own in names.items()}
 
@@ -210,12 +214,14 @@ def _shapes(
     rules = tuple(rules)
     tags = {tag for rule in rules for tag in (*rule.where.tags, *rule.where.without_tags)}
     named = {table for rule in rules for table in rule.where.tables}
+    domains = {rule.consent.domain for rule in rules if rule.consent is not None}
     compared = {c.column for rule in rules if rule.row_filter for c in filters.comparisons(rule.row_filter)}
     found: dict[_Shape, list[tuple[str, Mapping[_Class, tuple[str, ...]]]]] = {}
     for name, model in catalogue.models.items():
         classes = _classes(model.contract, tags)
         filtered = frozenset((f.name, f.type) for f in model.contract.fields if f.name in compared)
-        shape = _Shape(name if name in named else "", filtered, frozenset(classes))
+        persons = frozenset(d for d in domains if sum(f.domain == d for f in model.contract.fields) == 1)
+        shape = _Shape(name if name in named else "", filtered, persons, frozenset(classes))
         found.setdefault(shape, []).append((name, classes))
     return found
 

@@ -7,6 +7,8 @@ comparison.
     {column: closed_on, op: is_null}                      op: is_null  not_null
     {and: [...]}  {or: [...]}  {not: ...}                 at most 8 levels and 256 nodes
 
+What a rule's `consent` asks is a filter too (`Consented`); it is made by decisions and cannot be written here.
+
 Session attributes are `name`, `department` and those of the subject. One that the subject lacks makes the whole
 filter refuse. `bind` folds them away; what is left prints as a DuckDB condition and as an Iceberg expression that
 mean the same.
@@ -80,18 +82,37 @@ class Compare(_Model):
 
 
 class And(_Model):
-    parts: Annotated[tuple[RowFilter, ...], Field(alias="and", min_length=1, strict=False)]
+    parts: Annotated[tuple[Written, ...], Field(alias="and", min_length=1, strict=False)]
 
 
 class Or(_Model):
-    parts: Annotated[tuple[RowFilter, ...], Field(alias="or", min_length=1, strict=False)]
+    parts: Annotated[tuple[Written, ...], Field(alias="or", min_length=1, strict=False)]
 
 
 class Not(_Model):
-    part: Annotated[RowFilter, Field(alias="not")]
+    part: Annotated[Written, Field(alias="not")]
 
 
-RowFilter = Compare | And | Or | Not
+class Consented(_Model):
+    """Rows of persons, known by their token in `column`, whose consent to `scope` is recorded in this version of the set.
+
+    Its condition asks a relation `relation` (one column of tokens). Whoever runs the condition has to provide it, or
+    gets an error: nobody can forget it.
+    """
+
+    scope: str
+    domain: str
+    column: str
+    version: str = ""
+
+    @property
+    def relation(self) -> str:
+        return f"consent:{self.domain}:{self.scope}:{self.version}"
+
+
+Written = Compare | And | Or | Not
+"""What access.yaml may say."""
+RowFilter = Written | Consented
 And.model_rebuild()
 Or.model_rebuild()
 Not.model_rebuild()
@@ -107,12 +128,14 @@ def comparisons(row_filter: RowFilter) -> Iterator[Compare]:
                 yield from comparisons(part)
         case Not():
             yield from comparisons(row_filter.part)
+        case Consented():
+            return
 
 
 def depth(row_filter: RowFilter) -> int:
     """Levels of nesting; a lone comparison is 1."""
     match row_filter:
-        case Compare():
+        case Compare() | Consented():
             return 1
         case And() | Or():
             return 1 + max(map(depth, row_filter.parts))
@@ -147,7 +170,7 @@ def bind(row_filter: RowFilter, session: Mapping[str, Any], types: Mapping[str, 
     column's type.
     """
     match row_filter:
-        case Compare(session=None):
+        case Compare(session=None) | Consented():
             return row_filter
         case Compare():
             assert row_filter.session is not None
@@ -162,12 +185,12 @@ def bind(row_filter: RowFilter, session: Mapping[str, Any], types: Mapping[str, 
                 )
             operands = {"values": items} if many else {"value": items[0]}
             return Compare(column=row_filter.column, op=row_filter.op, **operands)
-        case And():
-            return And.model_construct(parts=tuple(bind(part, session, types) for part in row_filter.parts))
-        case Or():
-            return Or.model_construct(parts=tuple(bind(part, session, types) for part in row_filter.parts))
+        case And() | Or():
+            parts: Any = tuple(bind(part, session, types) for part in row_filter.parts)
+            return type(row_filter).model_construct(parts=parts)
         case Not():
-            return Not.model_construct(part=bind(row_filter.part, session, types))
+            part: Any = bind(row_filter.part, session, types)
+            return Not.model_construct(part=part)
 
 
 def condition(row_filter: RowFilter, types: Mapping[str, ColumnType]) -> exp.Expr:
@@ -181,6 +204,8 @@ def condition(row_filter: RowFilter, types: Mapping[str, ColumnType]) -> exp.Exp
             return exp.or_(*(condition(part, types) for part in row_filter.parts))
         case Not():
             return exp.not_(condition(row_filter.part, types))
+        case Consented():
+            return _consented(row_filter)
 
 
 def iceberg(row_filter: RowFilter, field_ids: Mapping[str, int]) -> dict[str, Any]:
@@ -205,6 +230,10 @@ def iceberg(row_filter: RowFilter, field_ids: Mapping[str, int]) -> dict[str, An
             return joined
         case Not():
             return {"type": "not", "child": iceberg(row_filter.part, field_ids)}
+        case Consented():  # no expression of Iceberg's: a reader that does not know it must fail
+            term = {"type": "reference", "id": field_ids[row_filter.column]}
+            own = {"scope": row_filter.scope, "domain": row_filter.domain, "version": row_filter.version}
+            return {"type": "gov:consented", "term": term, **own}
 
 
 def _comparison(compare: Compare, kind: ColumnType) -> exp.Expr:
@@ -219,6 +248,12 @@ def _comparison(compare: Compare, kind: ColumnType) -> exp.Expr:
     else:
         made = _SQL[compare.op](this=column, expression=_literal(compare.value, kind))
     return exp.Coalesce(this=exp.paren(made), expressions=[exp.false()])
+
+
+def _consented(asked: Consented) -> exp.Expr:
+    column = exp.column(exp.to_identifier(asked.column, quoted=True))
+    tokens = exp.select("*").from_(exp.Table(this=exp.to_identifier(asked.relation, quoted=True)))
+    return exp.Coalesce(this=exp.paren(exp.In(this=column, query=exp.Subquery(this=tokens))), expressions=[exp.false()])
 
 
 def _literal(value: object, kind: ColumnType) -> exp.Expr:

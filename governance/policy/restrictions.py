@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from governance.catalog.types import ColumnType
+from governance.errors import Refused
 from governance.policy import filters, masks
 from governance.policy.decide import Column, Decider, Decision
-from governance.policy.filters import And, RowFilter
+from governance.policy.filters import And, Consented, RowFilter
 from governance.policy.lattice import Outcome, meet
 from governance.policy.permits import Permit
 
@@ -68,6 +69,12 @@ class Restrictions:
     @property
     def visible(self) -> tuple[Restricted, ...]:
         return tuple(column for column in self.columns if column.visible)
+
+    @property
+    def consents(self) -> tuple[Consented, ...]:
+        """The consents that rows depend on."""
+        parts: tuple[RowFilter, ...] = self.row_filter.parts if isinstance(self.row_filter, And) else ()
+        return tuple(part for part in parts if isinstance(part, Consented))
 
     @property
     def document(self) -> dict[str, Any]:
@@ -123,13 +130,15 @@ def compile_restrictions(
     snapshot: int,
     field_ids: Mapping[str, int],
     at: datetime,
+    consents: Mapping[tuple[str, str], str] | None = None,
 ) -> Restrictions:
     """The meet of all `policies` (the release's and the current one) over the columns of `field_ids`.
 
     Give every column of the table: a reader takes a column that the document does not name for an open one.
 
     A column that one of the policies does not know is closed. The row filters of all rules that open a column, be it to
-    aggregates only, hold together.
+    aggregates only, hold together, and so do the consents that they ask for: in the version that `consents` has of a
+    scope and domain; without one nobody consented. Raises Refused when the table has no tokens to know persons by.
     """
     decided = [policy.decider.decide(subject, purpose, table, policy.columns, at=at) for policy in policies]
     types = {column.name: column.type for column in policies[-1].columns}
@@ -138,12 +147,12 @@ def compile_restrictions(
         for name, field_id in field_ids.items()
     )
     opened = {column.name for column in columns if column.opened}
-    row_filters = dict.fromkeys(
+    row_filters: dict[Any, None] = dict.fromkeys(
         row_filter
         for decisions in decided
         for name, decision in decisions.items()
         if name in opened
-        for row_filter in decision.row_filters
+        for row_filter in _versioned(decision.row_filters, consents or {}, table, field_ids)
     )
     obligations = [
         policy.decider.obligations(rule)
@@ -171,6 +180,21 @@ def compile_restrictions(
         policies=tuple(policy.hash for policy in policies),
         permits=tuple(permits[own] for own in sorted(permits)),
     )
+
+
+def _versioned(
+    row_filters: Sequence[RowFilter],
+    consents: Mapping[tuple[str, str], str],
+    table: str,
+    field_ids: Mapping[str, int],
+) -> Iterator[RowFilter]:
+    for each in row_filters:
+        if not isinstance(each, Consented):
+            yield each
+            continue
+        if each.column not in field_ids:
+            raise Refused(f"{table} has no column {each.column}: consent cannot be asked", do="build the table again")
+        yield each.model_copy(update={"version": consents.get((each.scope, each.domain), "")})
 
 
 def _met(name: str, field_id: int, kind: ColumnType, decisions: Sequence[Decision | None]) -> Restricted:

@@ -20,7 +20,7 @@ from governance.policy.decide import Column, Decider
 from governance.policy.restrictions import Policy, Restrictions, compile_restrictions
 from governance.state import tables
 from governance.state.tables import text
-from governance.use import release
+from governance.use import consents, release
 from governance.use.request_state import Request
 from governance.use.standing import permits, read_standing
 
@@ -42,6 +42,7 @@ class Published:
     it in.
     """
     _standing: tuple[Request, ...]
+    _consents: Mapping[tuple[str, str], str]
     _catalogue: Catalogue
     _lake: Lake
 
@@ -59,7 +60,7 @@ class Published:
         declared = tuple(map(Column.of, contract.fields))
         own = tuple(Column(name, _TEXT, None) for name in field_ids if name not in {c.name for c in declared})
         reviewed = tuple(
-            Column(c.name, c.type, _level(fields[c.name]["level"]), tuple(fields[c.name]["tags"]))
+            Column(c.name, c.type, _level(fields[c.name]["level"]), tuple(fields[c.name]["tags"]), c.domain)
             for c in declared
             if c.name in fields
         )
@@ -78,6 +79,7 @@ class Published:
             snapshot=snapshot,
             field_ids=field_ids,
             at=at,
+            consents=self._consents,
         )
 
 
@@ -105,7 +107,8 @@ def read_published(
     order = (document["access"], *dict.fromkeys((own_hash, newest)))
     deciders = tuple((compiled[access_hash], access_hash) for access_hash in order)
     standing = read_standing(connection, subject=subject)
-    return Published(release_id, snapshots, access, rules, document, deciders, standing, catalogue, lake)
+    held = consents.versions(connection)
+    return Published(release_id, snapshots, access, rules, document, deciders, standing, held, catalogue, lake)
 
 
 def in_force(connection: Connection) -> str | None:

@@ -24,6 +24,7 @@ from governance.lake.lake import Lake
 from governance.policy import masks
 from governance.policy.lattice import Outcome
 from governance.state.database import Database
+from governance.use import consents
 from governance.use.grouped import released_groups
 
 BATCH_ROWS = 65_536
@@ -51,6 +52,7 @@ def scan(
     with duckdb.connect(config=config) as con:
         read = needed(columns, where, grouped["identifiers"] if grouped else ())
         lake.bind(con, "source", request["table"], request["snapshot"], read, grant_id=request["grant"])
+        consents.bind(con, where, database)
         query = exp.select(*(selected(*column, salt=request["salt"]) for column in columns)).from_("source")
         query = query.where(where) if where is not None else query
         if grouped:

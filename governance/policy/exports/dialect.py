@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from governance.catalog.types import ColumnType
 from governance.policy.exports.model import Inexpressible
-from governance.policy.filters import And, Compare, Membership, Not, Or, RowFilter
+from governance.policy.filters import And, Compare, Consented, Membership, Not, Or, RowFilter
 
 Name = Literal["postgres", "trino", "databricks"]
 _COMPARES: Mapping[str, type[exp.Binary]] = {
@@ -128,6 +128,8 @@ def condition(row_filter: RowFilter, types: Mapping[str, ColumnType], dialect: D
             return exp.or_(*(condition(part, types, dialect) for part in row_filter.parts))
         case Not():
             return exp.not_(condition(row_filter.part, types, dialect))
+        case Consented():
+            raise Inexpressible("consents are not there to be asked")
 
 
 def before(until: datetime, dialect: Dialect) -> exp.Expr:
