@@ -250,7 +250,8 @@ def _run(
                 each.kill(error=reason)
 
         permits = tuple(permit for scan in scans for permit in scan.restrictions.permits)
-        watch = Watch(grant, published.rules, database, cut, cancelled, permits)
+        consents = tuple(asked for scan in scans for asked in scan.restrictions.consents)
+        watch = Watch(grant, published.rules, database, cut, cancelled, permits, consents)
         stack.callback(watch.stop)
         return Answer(worker.stream(), scans, published.release, grant, stack)
     except BaseException:
