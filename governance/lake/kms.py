@@ -6,7 +6,7 @@ call here makes a new one. Master keys are named by the text of a `KeyName`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import pyarrow.dataset as ds
@@ -45,6 +45,13 @@ def decryption(keystore: KeyStore, grant_id: str) -> ds.ParquetDecryptionConfig:
     return ds.ParquetDecryptionConfig(
         factory, pe.KmsConnectionConfig(), pe.DecryptionConfiguration(cache_lifetime=_CACHE)
     )
+
+
+def decryptor(keystore: KeyStore, grant_id: str) -> Callable[[], object]:
+    """Gives properties for opening single files under one grant, as `decryption` does for a dataset; the same warning."""
+    factory = pe.CryptoFactory(lambda _config: _Client(keystore, grant_id))
+    connection, config = pe.KmsConnectionConfig(), pe.DecryptionConfiguration(cache_lifetime=_CACHE)
+    return lambda: factory.file_decryption_properties(connection, config)
 
 
 class _Client(pe.KmsClient):  # type: ignore[misc]

@@ -21,6 +21,7 @@ from governance.pipeline.passed_rules import PassedRules
 from governance.policy.access import Access, parse_access
 from governance.policy.cases import FILE as CASES_FILE
 from governance.policy.cases import failures
+from governance.use.questions import read_questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def check(settings: Settings) -> Checked:
     found.models(loaded)
     found.access(loaded)
     found.cases(loaded, settings)
+    found.attestations(loaded, settings)
     if found.faults:
         raise DeclarationError(tuple(dict.fromkeys(found.faults)))
     assert found.policy is not None
@@ -129,6 +131,14 @@ class _Found:
             name = file.relative_to(settings.home).as_posix() if file.is_relative_to(settings.home) else file.name
             text = file.read_text(encoding="utf-8-sig", errors="replace")
             self.faults += failures(text, name, self.policy, loaded.catalogue, now=datetime.now(UTC))
+
+    def attestations(self, loaded: Loaded, settings: Settings) -> None:
+        """Parse the questions that may be answered with yes or no; not judged beside what is wrong itself."""
+        if self.policy is not None and not loaded.broken:
+            try:
+                read_questions(settings, loaded.catalogue)
+            except DeclarationError as error:
+                self.faults += error.faults
 
 
 def _reads_broken(model: Model, broken: frozenset[str]) -> bool:

@@ -1,0 +1,73 @@
+"""`gov lookup`: records by key, under policy."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from governance.cli.query import SHOWN_ROWS, as_text
+from governance.config import load_settings
+
+
+@click.command("lookup")
+@click.argument("table")
+@click.option("--as", "subject", required=True, help="Who asks, e.g. user:wang.")
+@click.option("--purpose", required=True, help="What for: one of the purposes of access.yaml.")
+@click.option(
+    "--key-file", type=click.File("r", encoding="utf-8"), help="A file with one key a line; - reads the input."
+)
+@click.option("--key", "from_input", type=click.Choice(["-"]), help="- reads keys from the input, one a line.")
+@click.option("--by", help="The identifier that the keys are of; default the table's own.")
+@click.option("--field", "fields", multiple=True, help="Only this field; give it again for more.")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON, all rows.")
+@click.pass_obj
+def command(
+    home: Path | None,
+    table: str,
+    subject: str,
+    purpose: str,
+    key_file: TextIO | None,
+    from_input: str | None,
+    by: str | None,
+    fields: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Records of a published TABLE by their identifier, as SUBJECT may see them for PURPOSE; every access is in the ledger.
+
+    Keys come from a file or the input, never from the command line, which the shell keeps. `_key` is the line of the key.
+
+    Example: gov lookup curated.person --as user:wang --purpose benefits --key-file numbers.txt
+    """
+    from governance.pipeline.context import open_context
+    from governance.use.lookup import Lookups
+
+    if (key_file is None) == (from_input is None):
+        raise click.UsageError("give exactly one of --key-file FILE and --key -")
+    source = key_file if key_file is not None else sys.stdin
+    keys = [line.strip() for line in source.read().splitlines()]
+    context = open_context(load_settings(home))
+    service = Lookups(
+        settings=context.settings, catalogue=context.catalogue, database=context.database, lake=context.lake
+    )
+    with service:
+        found = service.lookup(table, keys, subject=subject, purpose=purpose, fields=fields or None, by=by)
+    rows = found.table
+    if as_json:
+        whole = {
+            "columns": rows.column_names,
+            "rows": rows.to_pylist(),
+            "decision_hash": found.decision_hash,
+            "release": found.release,
+            "fields": found.fields,
+            "no_export": found.no_export,
+        }
+        click.echo(json.dumps(whole, ensure_ascii=False, default=str))
+        return
+    click.echo(as_text(rows.column_names, [tuple(row.values()) for row in rows.slice(0, SHOWN_ROWS).to_pylist()]))
+    more = f", the first {SHOWN_ROWS} shown" if rows.num_rows > SHOWN_ROWS else ""
+    records = f"{rows.num_rows} records by {len(keys)} keys{more}"
+    click.echo(f"{records}; decision {found.decision_hash[:16]}, release {found.release[:16]}")

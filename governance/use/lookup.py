@@ -1,0 +1,298 @@
+"""`Lookups`: records by key, under policy, in batches.
+
+    decision now -> session of (subject, purpose, decision, snapshot) -> ledger entry and budget -> scanner -> answer
+
+Keys are values of an identifier, as the field holds them. The records come under the same restrictions as
+`query.query` gives: a record that a row filter hides and one that is not there look alike. No user's SQL runs, so one
+scanner process may serve a whole session; a session never crosses subject, purpose, decision or snapshot.
+
+Looking up by a field joins a person whom the asker can name to a record. So it takes a field that the asker sees raw or
+partly (`BY_MASKS`): who gets tokens of it, its hash or nothing at all is kept from exactly that join.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from governance.catalog.types import Catalogue
+from governance.config import Settings, as_request
+from governance.errors import GovernanceError, Refused
+from governance.keys import grants
+from governance.lake import serving
+from governance.lake.lake import Lake
+from governance.ledger.entry import Json, append
+from governance.policy.restrictions import Restricted, Restrictions
+from governance.state.database import Database
+from governance.state.values import Actor
+from governance.use import lookup_budget, release
+from governance.use.lookup_session import Decided, Session, opened, worker_limits
+from governance.use.published import read_published
+from governance.workers import start
+
+BY_MASKS = frozenset({"resident-number", "phone", "show-first-4", "show-last-4"})
+"""Masks that show a part of the value: who sees that may ask by the whole of it."""
+MAX_KEYS = 10_000
+MAX_SESSIONS = 8
+DECIDED_SECONDS = 0.5
+"""A decision that is older is made anew, so narrowing is felt within a second."""
+BUILDER, BUILD_SECONDS = "service:scan@curated", 4 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Records with `_key`, the position (from 1) of the key that each was found by, and the decision they stand under."""
+
+    table: pa.Table
+    restrictions: Restrictions
+    release: str
+    grant: str
+
+    @property
+    def decision_hash(self) -> str:
+        return self.restrictions.decision_hash
+
+    @property
+    def no_export(self) -> bool:
+        """Whether an obligation forbids to keep the answer in a file."""
+        return self.restrictions.no_export
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """field -> outcome, for the fields that were asked."""
+        return {c.name: str(c.outcome) for c in self.restrictions.visible if c.name in self.table.column_names}
+
+
+class _Wanted(NamedTuple):
+    """Who looks up what: there is one session for it, under the decision of the moment."""
+
+    subject: str
+    purpose: str
+    table: str
+    by: str
+
+
+class Lookups:
+    """The lookup service of one process. Use as a context manager; `lookup` may be called by many threads."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        catalogue: Catalogue,
+        database: Database,
+        lake: Lake,
+        keys_per_hour: int = lookup_budget.KEYS_PER_HOUR,
+    ) -> None:
+        self._settings, self._catalogue, self._database, self._lake = settings, catalogue, database, lake
+        self._budget = keys_per_hour
+        self._sessions: dict[_Wanted, Session] = {}
+        self._decided: dict[_Wanted, tuple[float, Decided]] = {}
+        self._opening: dict[_Wanted, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._starter = ThreadPoolExecutor(1, "lookups")
+
+    def __enter__(self) -> Lookups:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all sessions and their grants."""
+        self._closed = True
+        with self._lock:
+            sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            session.close()
+        self._starter.shutdown()
+
+    def lookup(
+        self,
+        table: str,
+        keys: Sequence[str],
+        *,
+        subject: str,
+        purpose: str,
+        fields: Sequence[str] | None = None,
+        by: str | None = None,
+    ) -> Found:
+        """The records of `table` whose field `by` is one of `keys`, as `subject` may see them for `purpose`.
+
+        `fields` default to all that the subject has; `by` to the table's identifier, its primary key first. Raises
+        Refused (forbidden and absent read alike), NotReady when nothing is published. Every call is in the ledger.
+        """
+        run = uuid.uuid4().hex
+        wanted = _Wanted(subject, purpose, table, by or identifier(self._catalogue, table))
+        for last in (False, False, True):
+            try:
+                _check(keys)
+                session = self._session(wanted)
+                restrictions = session.decided.restrictions
+                columns = _chosen(restrictions, fields)
+            except Refused as refused:
+                self._record_refusal(refused, len(keys), Actor(subject, purpose, run))
+                raise
+            try:
+                found = session.ask(keys, columns, run)
+            except Refused:
+                if last or not session.closed or self._closed:
+                    raise
+                continue  # it had to make room, or a new decision took its place
+            return Found(found, restrictions, session.decided.release, session.grant)
+        raise AssertionError("unreachable")
+
+    def _session(self, wanted: _Wanted) -> Session:
+        """The session that stands under what is decided now, else a new one in its place."""
+        self._decide(wanted)  # whoever is refused leaves nothing behind
+        with self._lock:
+            opening = self._opening.setdefault(wanted, threading.Lock())
+        with opening:
+            decided = self._decide(wanted)
+            with self._lock:
+                session = self._sessions.pop(wanted, None)
+                if session is not None and not session.over and session.decided.key == decided.key:
+                    self._sessions[wanted] = session
+                    return session
+                gone = [own for own, old in self._sessions.items() if old.over]
+                gone += [own for own in self._sessions if own not in gone][: -(MAX_SESSIONS - 1)]
+                ended = [self._sessions.pop(own) for own in gone] + ([session] if session is not None else [])
+            for old in ended:
+                old.close()
+            session = self._open(decided)
+            with self._lock:
+                self._sessions[wanted] = session
+            return session
+
+    def _decide(self, wanted: _Wanted) -> Decided:
+        """What holds at this moment, or held less than half a second ago."""
+        at, known = self._decided.get(wanted, (0.0, None))
+        if known is not None and time.monotonic() - at < DECIDED_SECONDS:
+            return known
+        began = time.monotonic()
+        with self._database.read() as connection:
+            published = read_published(connection, catalogue=self._catalogue, lake=self._lake, subject=wanted.subject)
+        purposes = {purpose.id for purpose in published.access.purposes}
+        if published.access.subject(wanted.subject) is None or wanted.purpose not in purposes:
+            raise Refused("unknown subject or purpose", do="ask the steward for access")
+        restrictions = None
+        if wanted.table in published.snapshots:
+            at_now = self._database.clock()
+            restrictions = published.restrictions(wanted.subject, wanted.purpose, wanted.table, at=at_now)
+        if restrictions is None or not restrictions.visible:
+            raise Refused("the table is not there for you", do="gov explain lists what is")
+        domain = self._domain(restrictions, wanted.by)
+        decided = Decided(published.release, published.rules, restrictions, wanted.by, domain)
+        self._decided[wanted] = (began, decided)
+        return decided
+
+    def _domain(self, restrictions: Restrictions, by: str) -> str:
+        """The identifier domain of the key column, when the subject may look up by it."""
+        outcomes = {column.name: column.outcome for column in restrictions.columns}
+        for field in self._catalogue.models[restrictions.table].contract.fields:
+            if field.name == by and field.domain is not None and field.token_name in outcomes:
+                outcome = outcomes[by]
+                if outcome.kind == "raw" or (outcome.mask is not None and outcome.mask.kind in BY_MASKS):
+                    return field.domain
+        raise Refused("there is no such field that you may look up by", do="gov explain lists what you see")
+
+    def _open(self, decided: Decided) -> Session:
+        restrictions, at = decided.restrictions, self._database.clock()
+        with self._database.read() as connection:
+            there = serving.find(connection, restrictions.table, decided.by, restrictions.snapshot)
+            actor = Actor(restrictions.subject, restrictions.purpose, "")
+            left = lookup_budget.left(connection, actor, budget=self._budget, at=at)
+        if left == 0:
+            raise lookup_budget.spent()
+        if there is None:
+            ensure_layout(
+                restrictions.table,
+                decided.by,
+                restrictions.snapshot,
+                settings=self._settings,
+                database=self._database,
+                lake=self._lake,
+            )
+        return self._starter.submit(
+            opened,
+            decided,
+            budget=self._budget,
+            left=left,
+            settings=self._settings,
+            database=self._database,
+            lake=self._lake,
+        ).result()
+
+    def _record_refusal(self, refused: GovernanceError, keys: int, actor: Actor) -> None:
+        facts: dict[str, Json] = {"keys": keys, "reason": refused.found}
+        with self._database.unit_of_work() as tx:
+            append(tx, "access_refused", facts, actor=actor, writer=self._database.writer, at=self._database.clock())
+
+
+def identifier(catalogue: Catalogue, table: str) -> str:
+    """The field that a table is looked up by when nobody says otherwise: its identifier, the primary key first; empty
+    when it has none.
+    """
+    fields = catalogue.models[table].contract.fields if table in catalogue.models else ()
+    identifiers = sorted((f for f in fields if f.domain), key=lambda f: f.primary_key_position or len(fields) + 1)
+    return identifiers[0].name if identifiers else ""
+
+
+def ensure_layout(table: str, by: str, snapshot: int, *, settings: Settings, database: Database, lake: Lake) -> None:
+    """Make the serving layout of a snapshot when it is not there, in a process and under a grant of its own; what is
+    not published any more goes.
+    """
+    with database.read() as connection:
+        if serving.find(connection, table, by, snapshot) is not None:
+            return
+        live = release.live(connection)
+    serving.remove_stale(lake, release.snapshots_of(live[1]) if live else {})
+    actor = Actor(BUILDER, "pipeline.serving", uuid.uuid4().hex)
+    columns = [column.name for column in lake.schema(table, snapshot).columns]
+    with database.unit_of_work() as tx:
+        keys = lake.keys(table, snapshot, columns)
+        grant = grants.issue(tx, actor=actor, keys=keys, seconds=BUILD_SECONDS, database=database)
+    request = {
+        "settings": as_request(settings),
+        "table": table,
+        "by": by,
+        "snapshot": snapshot,
+        "grant": grant.id,
+        "actor": [actor.subject, actor.purpose, actor.run],
+    }
+    try:
+        limits = replace(worker_limits(settings), seconds=BUILD_SECONDS)
+        with start("governance.use.lookup_worker:build", request, limits=limits) as worker:
+            worker.result()
+    finally:
+        with database.unit_of_work() as tx:
+            grants.revoke(tx, grant.id, actor=actor, database=database)
+
+
+def _check(keys: Sequence[str]) -> None:
+    if not 1 <= len(keys) <= MAX_KEYS:
+        raise Refused("a lookup of no key, or of too many", allowed=f"1 to {MAX_KEYS:,} keys")
+    try:
+        pa.array(keys, pa.string())
+    except (pa.ArrowException, UnicodeError, TypeError):
+        raise Refused("a key that is no text", allowed="text") from None
+
+
+def _chosen(restrictions: Restrictions, fields: Sequence[str] | None) -> tuple[Restricted, ...]:
+    if fields is None:
+        return restrictions.visible
+    visible = {column.name: column for column in restrictions.visible}
+    if not fields or not set(fields) <= set(visible):
+        raise Refused("a field that is not there for you", do="gov explain lists what is")
+    return tuple(visible[name] for name in dict.fromkeys(fields))
