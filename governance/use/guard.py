@@ -8,8 +8,8 @@ refused. The guard sees no data.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -41,6 +41,8 @@ class Statement:
     tables: tuple[str, ...]
     words: frozenset[str]
     everything: bool
+    tree: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """DuckDB's own tree of it."""
 
     def reads(self, column: str) -> bool:
         return self.everything or column.lower() in self.words
@@ -59,7 +61,7 @@ def examine(sql: str) -> Statement:
         if not _agree(con, sql, tables):
             raise Refused("the tables of the statement cannot be told for certain", do="write <schema>.<table>")
     aliases = {part for node in nodes for part in _table_words(node)}
-    return Statement(sql, tuple(sorted(tables)), frozenset(_words(tree)), _takes_everything(nodes, aliases))
+    return Statement(sql, tuple(sorted(tables)), frozenset(_words(tree)), _takes_everything(nodes, aliases), tree)
 
 
 def _select(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:

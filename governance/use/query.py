@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 from sqlglot import exp
 
-from governance.catalog.types import Catalogue
+from governance.catalog.types import TOKEN_SUFFIX, Catalogue
 from governance.config import Settings, as_request
 from governance.errors import GovernanceError, Refused
 from governance.keys import grants
@@ -33,7 +33,8 @@ from governance.policy.restrictions import Restricted, Restrictions
 from governance.state import texts
 from governance.state.database import Database
 from governance.state.values import Actor
-from governance.use import scanner
+from governance.use import aggregate, scanner
+from governance.use.aggregate import Grouped
 from governance.use.guard import Statement, examine
 from governance.use.published import Published, read_published
 from governance.use.watch import Watch
@@ -45,10 +46,13 @@ DEFAULT_LIMITS = Limits(memory_mb=1024, seconds=300)
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One table of one statement: the restrictions on it, and which of its visible columns the statement reads."""
+    """One table of one statement: the restrictions on it, and which of its columns the statement reads. `grouped` when
+    it aggregates columns that are aggregate-only: then the scanner streams released groups, never rows.
+    """
 
     restrictions: Restrictions
     columns: tuple[Restricted, ...]
+    grouped: Grouped | None = None
 
     @property
     def where(self) -> exp.Expr | None:
@@ -60,7 +64,14 @@ class Scan:
     @property
     def reads(self) -> list[str]:
         """Columns of the lake that the scanner opens."""
-        return scanner.needed([(c.name, c.type, c.outcome) for c in self.columns], self.where)
+        own = [(c.name, c.type, c.outcome) for c in self.columns]
+        return scanner.needed(own, self.where, self.identifiers if self.grouped else ())
+
+    @property
+    def identifiers(self) -> list[str]:
+        """The table's token columns: persons are counted by each of them."""
+        names = {column.name for column in self.restrictions.columns}
+        return sorted(n for n in names if n.endswith(TOKEN_SUFFIX) and n.removesuffix(TOKEN_SUFFIX) in names)
 
 
 class Answer:
@@ -149,19 +160,29 @@ def decision_hash(scans: Sequence[Scan]) -> str:
 
 
 def plan_scans(statement: Statement, published: Published, actor: Actor, database: Database) -> tuple[Scan, ...]:
-    """A scan for each table. A table of which the subject may see no column is absent."""
+    """A scan for each table. A table of which the subject may see no column is absent, but to a statement that only
+    aggregates what is aggregate-only.
+    """
     purposes = {purpose.id for purpose in published.access.purposes}
     if published.access.subject(actor.subject) is None or actor.purpose not in purposes:
         raise Refused("unknown subject or purpose", do="ask the steward for access")
     at = database.clock()
     scans = []
     by_name = {name.lower(): name for name in published.snapshots}
-    for name in statement.tables:
-        restrictions = (
-            published.restrictions(actor.subject, actor.purpose, by_name[name], at=at) if name in by_name else None
-        )
-        if restrictions is None or not restrictions.visible:
-            raise Refused("the statement names a table that is not there for you", do="gov explain lists what is")
+    found = [
+        published.restrictions(actor.subject, actor.purpose, by_name[name], at=at)
+        for name in statement.tables
+        if name in by_name
+    ]
+    absent = Refused("the statement names a table that is not there for you", do="gov explain lists what is")
+    if len(found) < len(statement.tables) or not all(any(c.opened for c in each.columns) for each in found):
+        raise absent
+    grouped = aggregate.plan(statement, found)
+    if grouped is not None:
+        return (Scan(found[0], grouped.columns, grouped),)
+    for restrictions in found:
+        if not restrictions.visible:
+            raise absent
         read = tuple(column for column in restrictions.visible if statement.reads(column.name))
         scans.append(Scan(restrictions, read or restrictions.visible[:1]))
     return tuple(scans)
@@ -235,7 +256,7 @@ def _run(
             tables[f"input_{at}"] = scan.restrictions.table
         rows = [scan.restrictions.max_rows for scan in scans if scan.restrictions.max_rows is not None]
         locked = {
-            "sql": statement.sql,
+            "sql": scans[0].grouped.sql if scans and scans[0].grouped else statement.sql,
             "tables": tables,
             "threads": settings.threads,
             "memory_mb": max(limits.memory_mb * 3 // 4, 64),
@@ -274,6 +295,7 @@ def scan_request(scan: Scan, grant: str, purpose: str, salt: str, settings: Sett
         "purpose": purpose,
         "salt": salt,
         "memory_mb": settings.memory_limit_mb,
+        "grouped": scan.grouped.request(scan.identifiers) if scan.grouped else None,
     }
 
 

@@ -66,6 +66,6 @@ def _published(catalogue: Catalogue, database: Database, lake: Lake) -> Publishe
 def _sight(subject: str, purpose: str, column: Restricted, filtered: bool) -> Sight:
     reason = column.reason
     if column.outcome.kind == "aggregate_only":
-        reason += "; the query service has no sound form of it yet and gives nothing"
-    filtered = filtered and column.visible
+        reason += f"; in count, sum and avg over groups of at least {column.outcome.min_group} (docs/USE.md)"
+    filtered = filtered and column.opened
     return Sight(subject, purpose, column.name, str(column.outcome), column.rules, reason, filtered)

@@ -108,7 +108,8 @@ def test_forbidden_and_absent_look_alike(published_home):
         ("SELECT id_number__token FROM curated.person", "SELECT id_number__nothing FROM curated.person"),
     ]
     for forbidden, absent in pairs:
-        assert observed(published_home, forbidden) == observed(published_home, absent)
+        who = ("user:zhao", "benefits")
+        assert observed(published_home, forbidden, *who) == observed(published_home, absent, *who)
     who = ("user:idle", "statistics")
     forbidden = observed(published_home, "SELECT name FROM curated.person", *who)
     assert forbidden == observed(published_home, "SELECT name FROM curated.nothing", *who)
