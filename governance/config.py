@@ -7,6 +7,7 @@ A home is a folder with a `gov.toml`. Everything in it is optional:
     [engine]     threads = 2   memory_limit_mb = 2048
     [airflow]    scheduled = true                    # false: department DAGs run only when somebody starts them
     [keys]       socket = "/run/gov/keys.sock"       # a key service instead of the embedded keyring; also $GOV_KEY_SOCKET
+                 pkcs11 = "/usr/lib/softhsm/libsofthsm2.so"   token = "gov"   pin_file = "…"   # keys in a PKCS#11 token
     [alerts]     webhook = "https://…"   smtp = "mail.example:25"   sender = "gov@example"   to = "a@example, b@example"
     [service]    issuer = "https://id.example"   audience = "gov"   jwks = "jwks.json"    # docs/SERVICE.md has all keys
     [sources.<system>]   location = "a folder, file, database URL or http(s) address"    # overrides the contract's server
@@ -31,7 +32,7 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
     "database": frozenset({"url"}),
     "engine": frozenset({"threads", "memory_limit_mb"}),
     "lineage": frozenset({"namespace"}),
-    "keys": frozenset({"socket"}),
+    "keys": frozenset({"socket", "pkcs11", "token", "pin_file"}),
     "airflow": frozenset({"scheduled"}),
     "alerts": frozenset({"webhook", "smtp", "sender", "to"}),
     "service": frozenset(
@@ -61,6 +62,9 @@ class ServiceSettings:
     request_kb: int = 256
 
 
+_OPTIONAL_PATHS = ("key_socket", "key_library", "key_pin_file")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """One home's settings; all paths absolute. `var` is everything this system writes, `keyring` the keys, apart from the lake."""
@@ -75,6 +79,10 @@ class Settings:
     memory_limit_mb: int = 2048
     lineage_namespace: str = "gov"
     key_socket: Path | None = None
+    key_library: Path | None = None
+    """The library of a PKCS#11 token that has the keys, instead of the keyring's file (`keys/pkcs11.py`)."""
+    key_label: str = ""
+    key_pin_file: Path | None = None
     key_token: str = field(default="", repr=False)
     """The consumer's own token (`$GOV_KEY_TOKEN`), which a key service asks for before it opens a consumer's keys."""
     scheduled: bool = True
@@ -146,6 +154,9 @@ def load_settings(home: Path | None = None) -> Settings:
         memory_limit_mb=int(engine.get("memory_limit_mb", 2048)),
         lineage_namespace=raw.get("lineage", {}).get("namespace", "gov"),
         key_socket=Path(socket) if (socket := _key_socket(raw)) else None,
+        key_library=_path(root, raw.get("keys", {}).get("pkcs11")),
+        key_label=raw.get("keys", {}).get("token", ""),
+        key_pin_file=_path(root, raw.get("keys", {}).get("pin_file")),
         key_token=os.environ.get("GOV_KEY_TOKEN", ""),
         scheduled=bool(raw.get("airflow", {}).get("scheduled", True)),
         sources={name: _location(root, table["location"]) for name, table in raw.get("sources", {}).items()},
@@ -257,6 +268,10 @@ def _service(root: Path, table: Mapping[str, Any]) -> ServiceSettings:
     return ServiceSettings(**given)
 
 
+def _path(root: Path, text: str | None) -> Path | None:
+    return (root / text).resolve() if text else None
+
+
 def _location(root: Path, location: str) -> str:
     """A location with a scheme as it is; a path made absolute against the home."""
     if "://" in location:
@@ -274,5 +289,5 @@ def as_request(settings: Settings) -> dict[str, Any]:
 def from_request(request: Mapping[str, Any]) -> Settings:
     """The settings that a parent sent with `as_request`."""
     paths = {name: Path(request[name]) for name in ("home", "catalog", "expectations", "var", "keyring")}
-    socket = request["key_socket"]
-    return Settings(**{**request, **paths, "key_socket": Path(socket) if socket else None})
+    optional = {name: Path(text) if (text := request[name]) else None for name in _OPTIONAL_PATHS}
+    return Settings(**{**request, **paths, **optional})

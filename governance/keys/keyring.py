@@ -103,7 +103,7 @@ class Keyring:
         stays taken.
         """
         name = str(key)
-        with self._locked():
+        with locked(self._folder):
             keys = self._read()
             there = name in keys.live
             live = {other: master for other, master in keys.live.items() if other != name}
@@ -124,7 +124,7 @@ class Keyring:
         """The key called `name`, made when it is new."""
         keys = self._fresh()
         if name not in keys.live:
-            with self._locked():
+            with locked(self._folder):
                 keys = self._read()
                 if name not in keys.live and name not in keys.destroyed:
                     keys = _Keys({**keys.live, name: os.urandom(_KEY_BYTES)}, keys.destroyed)
@@ -183,13 +183,15 @@ class Keyring:
             temporary.unlink(missing_ok=True)
             raise StorageError(f"cannot write the keyring: {error.strerror}", where=self._file.name) from None
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder.chmod(0o700)
-        handle = os.open(self._folder / "keyring.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The lock under which keys are made and destroyed, between threads and processes of one machine."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    handle = os.open(folder / "keyring.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -101,3 +101,15 @@ class KeyStore(Protocol):
         and its budget lasts.
         """
         ...
+
+
+class KeyCustody(KeyStore, Protocol):
+    """A `KeyStore` where the keys lie: it lists and destroys them too."""
+
+    def destroy(self, key: KeyName | DigestKeyName) -> bool:
+        """Erase a master key for good; False when it was not there. Its name stays taken."""
+        ...
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the keys that exist, sorted; never the keys."""
+        ...

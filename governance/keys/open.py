@@ -1,10 +1,12 @@
-"""The key store that a home's settings name: a key service when there is a socket, else the embedded keyring."""
+"""The key store that a home's settings name: a key service when there is a socket, else the
+home's own keys, in a token or a file."""
 
 from __future__ import annotations
 
 from governance.config import Settings
 from governance.keys.keyring import Keyring
-from governance.keys.names import KeyStore
+from governance.keys.names import KeyCustody, KeyStore
+from governance.keys.pkcs11 import TokenKeyring, read_access
 from governance.keys.remote import RemoteKeyStore
 from governance.state.database import Database
 
@@ -16,6 +18,9 @@ def open_keystore(settings: Settings, database: Database) -> KeyStore:
     return open_keyring(settings, database)
 
 
-def open_keyring(settings: Settings, database: Database) -> Keyring:
-    """The keys themselves, where they lie: for the key service, and for whoever lists or destroys keys."""
-    return Keyring(settings.keyring, database)
+def open_keyring(settings: Settings, database: Database) -> KeyCustody:
+    """The keys themselves, in a PKCS#11 token or a file: for the key service, and for whoever lists or destroys keys."""
+    if settings.key_library is None:
+        return Keyring(settings.keyring, database)
+    access = read_access(settings.key_library, settings.key_label, settings.key_pin_file)
+    return TokenKeyring(access, settings.keyring, database)

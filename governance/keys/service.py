@@ -30,8 +30,7 @@ from governance.keys import grants
 from governance.keys.authority import Authority
 from governance.keys.consumers import Issuers
 from governance.keys.custody import CustodyLedger
-from governance.keys.keyring import Keyring
-from governance.keys.names import DigestKeyName, Grant, KeyName
+from governance.keys.names import DigestKeyName, Grant, KeyCustody, KeyName
 from governance.ledger.entry import Json
 from governance.state.database import Database
 
@@ -46,7 +45,7 @@ Answer = tuple[dict[str, Any], bytes]
 class Custody:
     """What answers requests: the keys, who may have them, and the ledger of it."""
 
-    keyring: Keyring
+    keyring: KeyCustody
     database: Database
     authority: Authority
     issuers: Issuers

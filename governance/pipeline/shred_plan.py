@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from governance.catalog.types import TOKEN_SUFFIX, Catalogue, Dataset
 from governance.errors import Refused
 from governance.keys.epochs import current_key
-from governance.keys.keyring import Keyring
-from governance.keys.names import DigestKeyName, KeyName
+from governance.keys.names import DigestKeyName, KeyCustody, KeyName
+from governance.keys.open import open_keyring
 from governance.lake.specs import FOOTER_GROUP
 from governance.ledger.entry import canonical
 from governance.pipeline.context import Context
@@ -214,11 +214,11 @@ def _stopped(destroys: Iterable[str], connection: Connection) -> tuple[str, ...]
     return tuple(sorted({key.table.removesuffix(".quarantine") for key in present}))
 
 
-def keyring_of(context: Context) -> Keyring:
-    """The embedded keyring of the home; Refused where keys are with a service."""
-    if not isinstance(context.keystore, Keyring):
+def keyring_of(context: Context) -> KeyCustody:
+    """The home's own keys; Refused where keys are with a service."""
+    if context.settings.key_socket is not None:
         raise Refused("keys are destroyed where the keyring lies", do="run it there, as the key service's user")
-    return context.keystore
+    return open_keyring(context.settings, context.database)
 
 
 def _owner(table: Dataset) -> str:

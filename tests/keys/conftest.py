@@ -1,15 +1,19 @@
 """A state database, a clock that tests move, and an embedded keyring."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from governance.keys import grants
 from governance.keys.keyring import Keyring
+from governance.keys.names import Grant
 from governance.state.database import Database
 from governance.state.values import Actor
+
+Issue = Callable[..., Grant]
 
 
 @dataclass
@@ -44,3 +48,12 @@ def keyring(tmp_path: Path, database: Database) -> Keyring:
 @pytest.fixture
 def actor() -> Actor:
     return Actor("service:store@tax", "pipeline.store", "run-1")
+
+
+@pytest.fixture
+def issue(database: Database, actor: Actor) -> Issue:
+    def made(**given: object) -> Grant:
+        with database.unit_of_work() as tx:
+            return grants.issue(tx, actor=actor, database=database, **given)  # type: ignore[arg-type]
+
+    return made

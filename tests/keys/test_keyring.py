@@ -4,7 +4,6 @@ import base64
 import json
 import stat
 import threading
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,26 +13,15 @@ import pytest
 from governance.errors import Damaged, Refused
 from governance.keys import grants
 from governance.keys.keyring import Keyring
-from governance.keys.names import DigestKeyName, Grant, KeyName
+from governance.keys.names import DigestKeyName, KeyName
 from governance.state.database import Database
 from governance.state.values import Actor
-from tests.keys.conftest import Clock
+from tests.keys.conftest import Clock, Issue
 
 KEY = KeyName("tax", "tax.invoices", "L3")
 OTHER = KeyName("tax", "tax.invoices", "L4")
 PERSON = DigestKeyName("domain", "person")
 DATA_KEY = b"0123456789abcdef"
-
-Issue = Callable[..., Grant]
-
-
-@pytest.fixture
-def issue(database: Database, actor: Actor) -> Issue:
-    def made(**given: object) -> Grant:
-        with database.unit_of_work() as tx:
-            return grants.issue(tx, actor=actor, database=database, **given)  # type: ignore[arg-type]
-
-    return made
 
 
 def test_a_wrapped_data_key_comes_back_under_a_grant_that_names_the_key(keyring: Keyring, issue: Issue) -> None:
