@@ -126,7 +126,8 @@ def _bucket(width: int, kind: ColumnType, dialect: Dialect) -> str:
         wide, own = ("NUMERIC", "BIGINT") if postgres else ("DECIMAL(38,0)", "BIGINT")
         n = f"CAST(_v AS {wide})"
         edge = f"({n} - mod(mod({n}, {width}) + {width}, {width}))"
-        return f"CASE WHEN {edge} >= -9223372036854775808 THEN CAST({edge} AS {own}) END"
+        least = f"CAST('-9223372036854775808' AS {wide})"  # as a plain number Trino cannot read it
+        return f"CASE WHEN {edge} >= {least} THEN CAST({edge} AS {own}) END"
     if kind.kind == "decimal":
         return _decimal_bucket(width, kind, dialect)
     if not dialect.nan_is_greatest or not postgres:
@@ -153,7 +154,9 @@ def _decimal_bucket(width: int, kind: ColumnType, dialect: Dialect) -> str:
     parts = f"trunc(_v)::float8 + ((_v - trunc(_v)) * {unit})::float8 / {unit}::float8"
     exact = "TRUE" if kind.scale == 0 else f"abs(_v * {unit}) <= 9007199254740992"
     edge = f"(floor((CASE WHEN {exact} THEN {whole} ELSE {parts} END) / {width}::float8) * {width}::float8)"
-    return f"CASE WHEN abs({edge}) < {10**places}::float8 THEN {edge}::bigint END"
+    scaled = f"({edge} * {unit}::float8)"  # as DuckDB makes a decimal of a double, with what rounding adds
+    back = f"0.{'0' * (kind.scale - 1)}1" if kind.scale else "1"
+    return f"CASE WHEN abs({scaled}) < 1e{kind.precision}::float8 THEN {scaled}::bigint::numeric * {back} END"
 
 
 def _hidden(text: str) -> str:

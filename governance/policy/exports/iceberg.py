@@ -13,7 +13,17 @@ from collections.abc import Iterable
 from datetime import UTC
 from typing import Any
 
-from governance.policy.exports.model import Export, Loss, Scope, field_loss, no_aggregates, purpose_name, whole_table
+from governance.policy.exports.model import (
+    Export,
+    Inexpressible,
+    Loss,
+    Scope,
+    field_loss,
+    known,
+    no_aggregates,
+    purpose_name,
+    whole_table,
+)
 from governance.policy.masks import ICEBERG
 
 LIMITS = (
@@ -37,6 +47,11 @@ def export(scopes: Iterable[Scope]) -> Export:
         restrictions = scope.restrictions
         losses += no_aggregates(restrictions)
         if not restrictions.visible:
+            continue
+        try:
+            known(restrictions)
+        except Inexpressible as refused:
+            losses.append(whole_table(restrictions, refused.found))
             continue
         additions = tuple(_additions(scope))
         losses += additions

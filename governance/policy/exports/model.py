@@ -13,6 +13,10 @@ from governance.errors import Refused
 from governance.policy.access import Access, Rule, Subject
 from governance.policy.restrictions import Restricted, Restrictions
 
+_KNOWN = frozenset(
+    {"v", "subject", "purpose", "table", "snapshot", "policies", "permits", "read-restrictions", "obligations"}
+)
+_OBLIGATIONS = frozenset({"no-export", "max-rows"})
 _PLAIN = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
@@ -22,10 +26,16 @@ class Inexpressible(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One table for one subject and purpose, with the instant at which this decision ends (None: by itself never)."""
+    """One table for one subject and purpose, with the instant at which a rule about them begins or ends."""
 
     restrictions: Restrictions
-    until: datetime | None = None
+    changes: datetime | None = None
+
+    @property
+    def until(self) -> datetime | None:
+        """When this decision ends: at that instant, or with a permit that has a part in it; None: by itself never."""
+        ends = [permit.valid_to for permit in self.restrictions.permits]
+        return min([*ends, self.changes] if self.changes is not None else ends, default=None)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,10 +67,11 @@ class Export:
     def report(self, scopes: Iterable[Scope], *, release: str, at: datetime) -> dict[str, Any]:
         """The whole report as JSON data. It holds names, rules and reasons, never a cell value."""
         every = tuple(scopes)
-        opened = sum(len(scope.restrictions.visible) for scope in every)
+        opened = sum(len(_opened(scope.restrictions)) for scope in every)
         whole = {(loss.subject, loss.purpose, loss.table) for loss in self.losses if loss.closes and not loss.field}
-        lost = sum(len(scope.restrictions.visible) for scope in every if _place(scope.restrictions) in whole)
-        lost += sum(loss.closes and bool(loss.field) for loss in self.losses)
+        lost = sum(len(_opened(scope.restrictions)) for scope in every if _place(scope.restrictions) in whole)
+        single = (loss for loss in self.losses if (loss.subject, loss.purpose, loss.table) not in whole)
+        lost += sum(loss.closes and bool(loss.field) for loss in single)
         ends = [scope.until for scope in every if scope.until is not None]
         return {
             "target": self.target,
@@ -105,7 +116,7 @@ def purpose_name(purpose: str) -> str:
 
 def whole_table(restrictions: Restrictions, reason: str, *, closes: bool = True) -> Loss:
     """The loss of everything that the subject sees of a table."""
-    rules = tuple(sorted({rule for column in restrictions.visible for rule in column.rules}))
+    rules = tuple(sorted({rule for column in _opened(restrictions) for rule in column.rules}))
     return Loss(restrictions.subject, restrictions.purpose, restrictions.table, "", "all", rules, reason, closes)
 
 
@@ -116,10 +127,19 @@ def field_loss(restrictions: Restrictions, column: Restricted, reason: str, *, c
 
 
 def no_aggregates(restrictions: Restrictions) -> tuple[Loss, ...]:
-    """Columns that the policy opens to aggregates alone: no answer of ours has them either."""
-    reason = "aggregate_only has no sound form yet: closed here as in our own answers"
+    """Columns that are open to aggregates over large groups alone: no target has a sound form of that."""
+    reason = "the target does not know aggregates alone, with a minimum group"
     only = (column for column in restrictions.columns if column.outcome.kind == "aggregate_only")
-    return tuple(field_loss(restrictions, column, reason, closes=False) for column in only)
+    return tuple(field_loss(restrictions, column, reason) for column in only)
+
+
+def known(restrictions: Restrictions) -> None:
+    """Raises Inexpressible for restrictions that hold more than exports know of, and for a break-glass."""
+    document = restrictions.document
+    if not (document.keys() <= _KNOWN and document["obligations"].keys() <= _OBLIGATIONS):
+        raise Inexpressible("the decision holds a condition that exports do not know")
+    if any(permit.emergency for permit in restrictions.permits):
+        raise Inexpressible("a break-glass has a part in it: it is for the query service alone, which makes it loud")
 
 
 def _concerns(rule: Rule, subject: Subject, purpose: str, table: str) -> bool:
@@ -129,3 +149,7 @@ def _concerns(rule: Rule, subject: Subject, purpose: str, table: str) -> bool:
 
 def _place(restrictions: Restrictions) -> tuple[str, str, str]:
     return restrictions.subject, restrictions.purpose, restrictions.table
+
+
+def _opened(restrictions: Restrictions) -> tuple[Restricted, ...]:
+    return tuple(column for column in restrictions.columns if column.opened)

@@ -10,7 +10,7 @@ from sqlglot import exp
 from governance.errors import Refused
 from governance.policy.exports.dialect import Dialect, before, condition
 from governance.policy.exports.expressions import masked
-from governance.policy.exports.model import Inexpressible, Loss, Scope, field_loss, no_aggregates, whole_table
+from governance.policy.exports.model import Inexpressible, Loss, Scope, field_loss, known, no_aggregates, whole_table
 from governance.policy.restrictions import Restricted, Restrictions
 
 Check = Callable[[Restrictions], None]
@@ -51,6 +51,7 @@ def openings(
         if not restrictions.visible:
             continue
         try:
+            known(restrictions)
             obligations(restrictions)
             dialect.sayable(restrictions.subject, restrictions.purpose, restrictions.table)
             check(restrictions)

@@ -30,7 +30,7 @@ LIMITS = (
     "what it says is the decision of one moment.",
     "The base tables hold what was copied: load the release's snapshot. tables.sql has the columns that anybody sees or that a "
     "row filter compares, no others.",
-    "Names of roles, schemas and columns, the views' definitions with the row filters in them, and EXPLAIN's estimates from whole "
+    "Names of roles, schemas and columns, the views' definitions with the row filters in them, and row counts that EXPLAIN and pg_class estimate from whole "
     "tables can be read by everybody who may connect.",
     "A subject can carry an answer from one purpose to another, as it can with any answer it has.",
     "Dates before our era, infinite dates and doubles beyond 1e308 are NULL where a mask takes a part of them.",

@@ -20,7 +20,8 @@ from governance.policy.filters import comparisons
 from governance.policy.restrictions import Restricted, Restrictions
 
 LIMITS = (
-    "Run tables.sql, load the release's snapshot, run policy.sql; stop at the first error. Users' names are the subjects'.",
+    "Run closed.sql (that a catalogue is not there is no fault), tables.sql, load the release's snapshot, run policy.sql; stop at "
+    "the first error. Users' names are the subjects'. Drop the catalogue of a purpose that is no longer declared.",
     "One catalogue a purpose, with the names in `names`. One statement can join two of them.",
     "A column that is closed is there and NULL; its name and type can be seen.",
     "Owners, and whoever has MANAGE, can take masks and filters off. Earlier versions of a table are under them too, as it is now.",
@@ -30,7 +31,7 @@ Tables = Mapping[tuple[str, str], Sequence[Opening]]
 
 
 def export(scopes: Iterable[Scope]) -> Export:
-    """`policy.sql`, and `tables.sql` with the tables that it expects."""
+    """`policy.sql`, `tables.sql` with the tables that it expects, and `closed.sql` that ends what an earlier export opened."""
     every = tuple(scopes)
     opened, losses = openings(every, DATABRICKS, check_table, check_column)
     names = {o.restrictions.purpose: purpose_name(o.restrictions.purpose) for o in opened}
@@ -41,7 +42,13 @@ def export(scopes: Iterable[Scope]) -> Export:
     subjects = _subjects(every)
     lines = [line for place, own in tables.items() for line in _policy(place, own, subjects)]
     head = "-- The access rules as masks, row filters and grants. Made by `gov policy export`; stop at the first error."
-    files = {"tables.sql": _tables(tables), "policy.sql": "\n".join([head, *(f"{line};" for line in lines), ""])}
+    places = dict.fromkeys((purpose_name(s.restrictions.purpose), s.restrictions.table) for s in every)
+    closed = [place for place in places if place not in tables]
+    files = {
+        "closed.sql": _closed(closed),
+        "tables.sql": _tables(tables),
+        "policy.sql": "\n".join([head, *(f"{line};" for line in lines), ""]),
+    }
     return Export("unity", files, losses, LIMITS, names)
 
 
@@ -154,6 +161,14 @@ def _tables(tables: Tables) -> str:
         lines.append(f"CREATE SCHEMA IF NOT EXISTS {DATABRICKS.identifier(catalog, schema)};")
         full = DATABRICKS.identifier(catalog, schema, name)
         lines.append(f"CREATE TABLE IF NOT EXISTS {full} ({_parameters(_needed(opened))});")
+    return "\n".join([*lines, ""])
+
+
+def _closed(places: Iterable[tuple[str, str]]) -> str:
+    lines = ["-- Copies that nobody may see: an earlier export may have opened them."]
+    for catalog, table in places:
+        schema, _, name = table.partition(".")
+        lines.append(f"DROP TABLE IF EXISTS {DATABRICKS.identifier(catalog, schema, name)};")
     return "\n".join([*lines, ""])
 
 
