@@ -22,7 +22,8 @@ class Sight(NamedTuple):
 
     @property
     def visible(self) -> bool:
-        return self.outcome.kind in ("mask", "raw")
+        """Be it in groups only."""
+        return self.outcome.kind != "none"
 
     def __str__(self) -> str:
         parts = [str(self.outcome)]

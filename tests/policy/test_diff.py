@@ -197,7 +197,7 @@ def restricted(side, subject, purpose, table, catalogue):
         for part in parts
     )
     duties = (rows, held.no_export, held.max_rows)
-    return {c.name: Sight(c.outcome, (), *duties) if c.visible else Sight(c.outcome) for c in held.columns}
+    return {c.name: Sight(c.outcome, (), *duties) if c.opened else Sight(c.outcome) for c in held.columns}
 
 
 def test_ten_thousand_fields_and_a_hundred_subjects_take_seconds(catalogue):
