@@ -53,6 +53,30 @@ def command(
     serve(context, host, port, certificate, private_key)
 
 
+@command.command("flight")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8092, show_default=True, help="Port to listen on.")
+@click.option("--certificate", type=_FILE, help="PEM file of the TLS certificate chain.")
+@click.option("--private-key", type=_FILE, help="PEM file of its private key.")
+@click.pass_obj
+def flight_command(home: Path | None, host: str, port: int, certificate: str | None, private_key: str | None) -> None:
+    """Serve published tables over Arrow Flight SQL (ADBC, JDBC) until stopped; the purpose comes in the header x-gov-purpose.
+
+    Example: gov serve flight --port=8092
+    """
+    if bool(certificate) != bool(private_key):
+        raise click.UsageError("--certificate and --private-key go together")
+    if host not in _LOOPBACK and not certificate:
+        raise click.UsageError("logins would cross the network in the clear: give --certificate")
+    from governance.pipeline.context import open_context
+    from governance.service.flight import FlightService
+
+    pair = (Path(certificate).read_bytes(), Path(private_key).read_bytes()) if certificate and private_key else None
+    server = FlightService(open_context(load_settings(home)), host, port, pair)
+    click.echo(f"the query service is at {'grpc+tls' if pair else 'grpc'}://{host}:{port}")
+    server.serve()
+
+
 @command.group("key")
 def key_command() -> None:
     """API keys of services: shown once, kept as a hash, ended at any time.

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.flight as flight
+from sqlglot import exp
 
 from governance.pipeline.context import Context
 from governance.service import flight_sql
@@ -33,6 +34,7 @@ PURPOSE = "x-gov-purpose"
 _CALLER = "caller"
 _STATEMENT = "TicketStatementQuery"
 _TYPE = "TABLE"
+_LOOK_SECONDS = 0.2
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +74,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
             caller = context.get_middleware(_CALLER)
             command = _read(ticket.ticket)
             if command.name == _STATEMENT:
-                return self._answer(command.text(1) or "", caller.subject, caller.purpose)
+                return self._answer(context, command.text(1) or "", caller.subject, caller.purpose)
             return flight.RecordBatchStream(self._metadata(command, caller.subject, caller.purpose))
 
     def list_actions(self, context: Any) -> list[Any]:
@@ -84,13 +86,14 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
     def do_action(self, context: Any, action: Any) -> Iterator[Any]:
         """A prepared statement is its own text: drivers prepare even what has no parameter."""
         with _told():
-            command = _read(action.body.to_pybytes())
-            if action.type == "CreatePreparedStatement":
-                handle = (command.text(1) or "").encode("utf-8")
-                return iter([flight.Result(flight_sql.written("ActionCreatePreparedStatementResult", handle))])
             if action.type == "ClosePreparedStatement":
                 return iter(())
-            raise Stopped(Problem("not_supported", "there is no such action", "ask a statement"))
+            if action.type == "CreatePreparedStatement":
+                handle = (_read(action.body.to_pybytes()).text(1) or "").encode("utf-8")
+                return iter([flight.Result(flight_sql.written("ActionCreatePreparedStatementResult", handle))])
+            raise NotImplementedError(
+                "there is no such action"
+            )  # drivers try what this status tells them to do without
 
     def _announced(self, command: Command, asked: bytes) -> tuple[pa.Schema | None, Any]:
         if command.name in ("CommandStatementQuery", "CommandPreparedStatementQuery"):
@@ -98,10 +101,12 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
             return None, flight.Ticket(flight_sql.written(_STATEMENT, statement))
         return _schema_of(command), flight.Ticket(asked)
 
-    def _answer(self, sql: str, subject: str, purpose: str) -> Any:
+    def _answer(self, call: Any, sql: str, subject: str, purpose: str) -> Any:
         if not self._seats.acquire(blocking=False):
             raise Stopped(BUSY)
         answer: Answer | None = None
+        over, cancelled = threading.Event(), threading.Event()
+        threading.Thread(target=_watch, args=(call, over, cancelled), daemon=True, name="flight-caller").start()
         try:
             answer = query(
                 sql,
@@ -113,19 +118,21 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
                 lake=self._context.lake,
                 keystore=self._context.keystore,
                 limits=self._limits,
+                cancelled=cancelled,
             )
             if answer.no_export:
                 self._home.refuse_export(answer, subject, purpose)
-            stream = self._stream(answer)
+            stream = self._stream(answer, over)
             next(stream)  # from here on its own end frees the seat, even when nobody reads it
             return flight.GeneratorStream(answer.schema, stream)
         except BaseException:
             if answer is not None:
                 answer.close()
+            over.set()
             self._seats.release()
             raise
 
-    def _stream(self, answer: Answer) -> Iterator[pa.RecordBatch | None]:
+    def _stream(self, answer: Answer, over: threading.Event) -> Iterator[pa.RecordBatch | None]:
         """None, then the answer's batches; its workers and its seat end with it, read to its end or not."""
         try:
             yield None
@@ -133,6 +140,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
                 for batch in answer.stream():
                     yield from pieces(batch)
         finally:
+            over.set()
             self._seats.release()
 
     def _metadata(self, command: Command, subject: str, purpose: str) -> pa.Table:
@@ -163,8 +171,9 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
     def _table_schema(self, table: str, subject: str, purpose: str) -> bytes:
         (seen,) = self._home.table(table, subject, purpose)["purposes"]
         with duckdb.connect(":memory:") as con:
-            columns = [f'CAST(NULL AS {_shown(f)}) AS "{f["field"]}"' for f in seen["fields"]]
-            schema = con.sql(f"SELECT {', '.join(columns)}").to_arrow_table().schema
+            fields = [f for f in seen["fields"] if not f["outcome"].startswith("aggregate_only")]
+            nulls = [exp.cast(exp.null(), _shown(f), dialect="duckdb").as_(f["field"], quoted=True) for f in fields]
+            schema = con.sql(exp.select(*nulls).sql("duckdb")).to_arrow_table().schema
         return bytes(schema.serialize())
 
 
@@ -190,6 +199,14 @@ class _CallerFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
             return _Caller(self._login.subject(known), next((v for n, v in given if n == PURPOSE), ""))
 
 
+def _watch(call: Any, over: threading.Event, cancelled: threading.Event) -> None:
+    """Set `cancelled` when the caller has gone; ends with the answer."""
+    while not over.wait(_LOOK_SECONDS):
+        if call.is_cancelled():
+            cancelled.set()
+            return
+
+
 class _told:
     """What is raised inside leaves as a code, with the status that gRPC has for it."""
 
@@ -197,7 +214,7 @@ class _told:
         return
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, Exception) or isinstance(error, flight.FlightError):
+        if not isinstance(error, Exception) or isinstance(error, flight.FlightError | NotImplementedError):
             return
         told = problem(error)
         if told is INTERNAL:

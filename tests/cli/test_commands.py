@@ -14,7 +14,7 @@ import pytest
 from governance.cli.main import COMMANDS, group, main
 from tests.pipeline.home import Home, month, utility_home
 
-SERVE = {("keys", "serve"), ("portal",)}
+SERVE = {("keys", "serve"), ("portal",), ("serve", "flight")}
 """Commands that run until they are stopped: they answer nothing."""
 JSON_ALWAYS = {("ledger", "prove")}
 """Commands whose one answer is a JSON document."""
