@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "query": ("governance.cli.query", "Answer one SELECT over published tables, under policy."),
     "access": ("governance.cli.access", "Ask for access, approve it, end it; break the glass, and review that."),
     "lookup": ("governance.cli.lookup", "Records of a published table by their identifier, under policy."),
+    "serving": ("governance.cli.serving", "Make the copies of published tables that lookups read."),
     "attest": ("governance.cli.attest", "Ask a declared yes-or-no question, signed; verify an answer."),
     "policy": ("governance.cli.policy", "Who gains or loses what by a change of the rules; run the stewards' cases."),
     "who-sees": ("governance.cli.who_sees", "Say who sees a field, for which purpose, and by which rule."),

@@ -5,7 +5,7 @@ subject may open from declarations that it loads itself, and asks Cedar for ever
 closes the whole grant.
 
 - A pipeline service opens keys of its own department (`store`, and `manage` for repairs), or those of the columns that
-  the models' lineage reads (`build`), or of curated tables that can be looked up (`scan`). `collect` opens none.
+  the models' lineage reads (`build`), or of curated tables that can be looked up (`serve`). `collect` opens none.
 - A consumer opens the groups of the columns that the rules show for the purpose, and only with a token of its own.
 """
 
@@ -42,9 +42,9 @@ permit (principal is Service, action == Action::"digest", resource is Key) when 
 permit (principal is Service, action == Action::"open", resource is Key) when {
   principal.role == "build" && principal.department == "curated" && principal.reads.contains(resource.name)
 };
-@id("scan copies published tables for lookups, and makes tokens of the keys that are looked up")
-permit (principal is Service, action, resource is Key) when {
-  principal.role == "scan" && principal.department == "curated" && principal.serves.contains(resource.name)
+@id("serve copies curated tables that can be looked up")
+permit (principal is Service, action == Action::"open", resource is Key) when {
+  principal.role == "serve" && principal.department == "curated" && principal.serves.contains(resource.name)
 };
 @id("a consumer opens what the rules show, with a token of its own")
 permit (principal is Consumer, action, resource is Key) when {
@@ -60,7 +60,7 @@ _DECIDED_SECONDS = 0.5
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the declarations say of services: tables (quarantines too) and digest keys by department, and the keys, without
-    epoch, that models read, and that lookups and attestations are served under.
+    epoch, that models read, and that copies for lookups are made under.
     """
 
     tables: Mapping[str, frozenset[str]]

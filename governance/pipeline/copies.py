@@ -1,5 +1,5 @@
-"""Where copies of columns lie: every key and every clear column of every file that any snapshot ever named, and the
-column lineage between them, of former models too: what a former build wrote lies in former snapshots still.
+"""Where copies of columns lie: every key and every clear column of every file that any snapshot ever named, or that was
+copied for lookups, and the column lineage between them, of former models too: what a former build wrote lies in former snapshots still.
 
 A node is (table, column). The quarantine of a dataset and its landed originals hold copies of its fields by
 construction; lineage says the rest, and only DIRECT edges carry values.
@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, union
 
 from governance.catalog.types import TOKEN_SUFFIX
 from governance.lineage.store_edges import LANDED_PREFIX
-from governance.state.tables import edge, edge_set, lake_file
+from governance.state.tables import edge, edge_set, lake_file, serving
 
 Node = tuple[str, str]
 QUARANTINE = "__quarantine"
@@ -50,7 +50,8 @@ def read_copies(connection: Connection) -> Copies:
     keys: dict[Node, set[str]] = {}
     columns: dict[str, set[Node]] = {}
     clear: set[Node] = set()
-    query = select(lake_file.c.table_name, lake_file.c.encrypted, lake_file.c.names).distinct()
+    files = select(lake_file.c.table_name, lake_file.c.encrypted, lake_file.c.names)
+    query = union(files, select(serving.c.table_name, serving.c.encrypted, serving.c.names))
     for table, encrypted_text, names_text in connection.execute(query):
         encrypted, names = json.loads(encrypted_text), json.loads(names_text)
         for field, name in names.items():

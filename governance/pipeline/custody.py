@@ -29,7 +29,9 @@ from governance.policy.decide import Column, Decider
 from governance.policy.restrictions import Policy, Restrictions, compile_restrictions
 from governance.state.database import Database
 from governance.use import release, scanner
+from governance.use.lookup import may_look_up_by
 from governance.use.published import read_published
+from governance.use.questions import AgeAtLeast, Questions, Relation, read_questions
 
 _LOOK_SECONDS = 0.5
 QUARANTINE = ".quarantine"
@@ -44,17 +46,20 @@ class HomeRules:
         self._lock = threading.Lock()
         self._looked = 0.0
         self._stamp: tuple[tuple[str, int, int], ...] | None = None
-        self._loaded: tuple[Catalogue, Access, Facts] | None = None
+        self._loaded: tuple[Catalogue, Access, Facts, Questions] | None = None
 
     def facts(self) -> Facts:
         return self._now()[2]
 
     def shows(self, subject: str, purpose: str, tables: Iterable[str], at: datetime) -> frozenset[str]:
-        catalogue, access, _ = self._now()
+        catalogue, access, _, questions = self._now()
         asked = set(tables)
         found: set[str] = set()
         if asked:
             found.update(self._published(catalogue, access, subject, purpose, asked, at))
+        for question in questions.questions:
+            if question.open_to(access, subject, purpose):
+                found.update(_answered(catalogue, question, asked))
         for name in sorted(asked):
             dataset = catalogue.datasets.get(name.removesuffix(QUARANTINE))
             if name.endswith(QUARANTINE) and dataset is not None:
@@ -78,7 +83,7 @@ class HomeRules:
             reviewed = found[1]["tables"][table]["fields"]
             yield from _shown(catalogue.models[table].contract, shown, reviewed)
 
-    def _now(self) -> tuple[Catalogue, Access, Facts]:
+    def _now(self) -> tuple[Catalogue, Access, Facts, Questions]:
         """The declarations as they are; Refused while they have a fault."""
         with self._lock:
             if time.monotonic() - self._looked >= _LOOK_SECONDS:
@@ -91,13 +96,14 @@ class HomeRules:
                 raise Refused("the key service's own declarations have faults", do="gov check, where it runs")
             return self._loaded
 
-    def _load(self) -> tuple[Catalogue, Access, Facts] | None:
+    def _load(self) -> tuple[Catalogue, Access, Facts, Questions] | None:
         try:
             catalogue = load_catalogue(self._settings)
             access = parse_access(catalogue.access_text, catalogue.access_file, catalogue)
+            questions = read_questions(self._settings, catalogue)
         except DeclarationError:
             return None
-        return catalogue, access, facts_of(catalogue)
+        return catalogue, access, facts_of(catalogue), questions
 
     def _stamped(self) -> tuple[tuple[str, int, int], ...]:
         found = []
@@ -127,7 +133,31 @@ def facts_of(catalogue: Catalogue) -> Facts:
         {name: frozenset(found) for name, found in tables.items()},
         {name: frozenset(found) for name, found in digests.items()},
         frozenset(reads),
+        frozenset(_serves(catalogue)),
     )
+
+
+def _serves(catalogue: Catalogue) -> Iterator[str]:
+    """Keys of curated tables with an identifier: what their copies for lookups are made under."""
+    for model in catalogue.models.values():
+        groups = {field.group for field in model.contract.fields if field.encrypted}
+        identified = any(field.domain for field in model.contract.fields)
+        for group in (*groups, FOOTER_GROUP) if identified and groups else ():
+            yield base_name(KeyName(model.contract.department or "curated", model.name, group))
+
+
+def _answered(catalogue: Catalogue, question: Relation | AgeAtLeast, asked: set[str]) -> Iterator[str]:
+    """Keys that a question is answered under: of the column that it reads, of the tokens of those it is about."""
+    contract = catalogue.models[question.table].contract
+    read = question.relation if isinstance(question, Relation) else question.birth_date
+    people = {question.person, question.relative} if isinstance(question, Relation) else {question.person}
+    for field in contract.fields:
+        if field.name == read and field.encrypted and question.table in asked:
+            for group in (field.group, FOOTER_GROUP):
+                yield base_name(KeyName(contract.department or "curated", contract.name, group))
+        if field.name in people:
+            yield f"digest:domain/{field.domain}"
+    yield f"digest:purpose/{question.purpose}"
 
 
 def _shown(contract: Dataset, shown: Restrictions, reviewed: dict[str, Any]) -> Iterator[str]:
@@ -136,6 +166,10 @@ def _shown(contract: Dataset, shown: Restrictions, reviewed: dict[str, Any]) -> 
     encrypted = {field.name: field for field in contract.fields if field.encrypted}
     if any(column.outcome.mask is not None and column.outcome.mask.kind == "token" for column in shown.visible):
         yield f"digest:purpose/{shown.purpose}"
+    domains = {field.name: field.domain for field in contract.fields if field.domain}
+    for column in shown.visible:
+        if column.name in domains and may_look_up_by(column.outcome):
+            yield f"digest:domain/{domains[column.name]}"
     for name in _reads(shown):
         level = reviewed.get(name, {}).get("level")
         groups = {encrypted[name].group} if name in encrypted else set()

@@ -6,7 +6,8 @@ come from the plan of the lake, so no key is used and no value read; a NULL coun
 as every cell of its dataset, stored and quarantined: it is a copy of them.
 
 A service credential reaches what the code of its stage is granted; `build` reaches the keys that the lineage of all
-models names, since code that runs as `build` may ask for each of them. Subjects and roles reach what policy gives them
+models names, since code that runs as `build` may ask for each of them; `serve` those of the curated tables that it
+copies for lookups. Subjects and roles reach what policy gives them
 *raw* on the live release, for all their purposes together; cells that they see masked are counted apart. A row filter
 over clear columns is counted exactly, one over encrypted columns as if it let every row pass.
 """
@@ -151,6 +152,9 @@ def _services(
         every |= keys
         yield counter.of_keys("model", model.name, keys, landed)
     yield counter.of_keys("service", "service:build@curated", every, landed)
+    copied = {m.name for m in catalogue.models.values() if any(field.domain for field in m.contract.fields)}
+    served = {key for column in columns if column.table in copied for key in column.rows}
+    yield counter.of_keys("service", "service:serve@curated", served, landed)
 
 
 def _people(context: Context, columns: Iterable[Column], counter: _Counter) -> Iterator[Reach]:

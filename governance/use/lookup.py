@@ -30,6 +30,7 @@ from governance.keys import grants
 from governance.lake import serving
 from governance.lake.lake import Lake
 from governance.ledger.entry import Json, append
+from governance.policy.lattice import Outcome
 from governance.policy.restrictions import Restricted, Restrictions
 from governance.state.database import Database
 from governance.state.values import Actor
@@ -44,7 +45,7 @@ MAX_KEYS = 10_000
 MAX_SESSIONS = 8
 DECIDED_SECONDS = 0.5
 """A decision that is older is made anew, so narrowing is felt within a second."""
-BUILDER, BUILD_SECONDS = "service:scan@curated", 4 * 3600
+COPIER, BUILD_SECONDS = "service:serve@curated", 4 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,12 @@ class Lookups:
         purpose: str,
         fields: Sequence[str] | None = None,
         by: str | None = None,
+        key_token: str | None = None,
     ) -> Found:
         """The records of `table` whose field `by` is one of `keys`, as `subject` may see them for `purpose`.
 
-        `fields` default to all that the subject has; `by` to the table's identifier, its primary key first. Raises
+        `fields` default to all that the subject has; `by` to the table's identifier, its primary key first. A key
+        service is shown `key_token`, the subject's own, when a session opens (default: that of the settings). Raises
         Refused (forbidden and absent read alike), NotReady when nothing is published. Every call is in the ledger.
         """
         run = uuid.uuid4().hex
@@ -138,7 +141,7 @@ class Lookups:
         for last in (False, False, True):
             try:
                 _check(keys)
-                session = self._session(wanted)
+                session = self._session(wanted, key_token)
                 restrictions = session.decided.restrictions
                 columns = _chosen(restrictions, fields)
             except Refused as refused:
@@ -153,7 +156,7 @@ class Lookups:
             return Found(found, restrictions, session.decided.release, session.grant)
         raise AssertionError("unreachable")
 
-    def _session(self, wanted: _Wanted) -> Session:
+    def _session(self, wanted: _Wanted, key_token: str | None) -> Session:
         """The session that stands under what is decided now, else a new one in its place."""
         self._decide(wanted)  # whoever is refused leaves nothing behind
         with self._lock:
@@ -170,7 +173,7 @@ class Lookups:
                 ended = [self._sessions.pop(own) for own in gone] + ([session] if session is not None else [])
             for old in ended:
                 old.close()
-            session = self._open(decided)
+            session = self._open(decided, key_token)
             with self._lock:
                 self._sessions[wanted] = session
             return session
@@ -201,13 +204,12 @@ class Lookups:
         """The identifier domain of the key column, when the subject may look up by it."""
         outcomes = {column.name: column.outcome for column in restrictions.columns}
         for field in self._catalogue.models[restrictions.table].contract.fields:
-            if field.name == by and field.domain is not None and field.token_name in outcomes:
-                outcome = outcomes[by]
-                if outcome.kind == "raw" or (outcome.mask is not None and outcome.mask.kind in BY_MASKS):
-                    return field.domain
+            there = field.name == by and field.token_name in outcomes
+            if there and field.domain is not None and may_look_up_by(outcomes[by]):
+                return field.domain
         raise Refused("there is no such field that you may look up by", do="gov explain lists what you see")
 
-    def _open(self, decided: Decided) -> Session:
+    def _open(self, decided: Decided, key_token: str | None) -> Session:
         restrictions, at = decided.restrictions, self._database.clock()
         with self._database.read() as connection:
             there = serving.find(connection, restrictions.table, decided.by, restrictions.snapshot)
@@ -229,7 +231,7 @@ class Lookups:
             decided,
             budget=self._budget,
             left=left,
-            settings=self._settings,
+            settings=self._settings if key_token is None else replace(self._settings, key_token=key_token),
             database=self._database,
             lake=self._lake,
         ).result()
@@ -238,6 +240,15 @@ class Lookups:
         facts: dict[str, Json] = {"keys": keys, "reason": refused.found}
         with self._database.unit_of_work() as tx:
             append(tx, "access_refused", facts, actor=actor, writer=self._database.writer, at=self._database.clock())
+
+
+def may_look_up_by(outcome: Outcome) -> bool:
+    """Whether who sees a field like this may look up by it.
+
+    >>> [may_look_up_by(Outcome.parse(seen)) for seen in ("raw", "mask:resident-number", "mask:token", "none")]
+    [True, True, False, False]
+    """
+    return outcome.kind == "raw" or (outcome.mask is not None and outcome.mask.kind in BY_MASKS)
 
 
 def identifier(catalogue: Catalogue, table: str) -> str:
@@ -258,7 +269,7 @@ def ensure_layout(table: str, by: str, snapshot: int, *, settings: Settings, dat
             return
         live = release.live(connection)
     serving.remove_stale(lake, release.snapshots_of(live[1]) if live else {})
-    actor = Actor(BUILDER, "pipeline.serving", uuid.uuid4().hex)
+    actor = Actor(COPIER, "pipeline.serving", uuid.uuid4().hex)
     columns = [column.name for column in lake.schema(table, snapshot).columns]
     with database.unit_of_work() as tx:
         keys = lake.keys(table, snapshot, columns)

@@ -224,20 +224,20 @@ def opened(decided: Decided, *, budget: int, left: int, settings: Settings, data
         body = restrictions.canonical.decode("utf-8")
         texts.keep(tx, restrictions.decision_hash, "decision", body, at=at)
         common: dict[str, Any] = {
-            "actor": actor,
             "decision_hash": restrictions.decision_hash,
             "seconds": SESSION_SECONDS,
             "database": database,
         }
         grant = grants.issue(
             tx,
+            actor=actor,
             keys=lake.keys(restrictions.table, restrictions.snapshot, read),
             digest_keys=(DigestKeyName("purpose", restrictions.purpose),) if tokens else (),
             digest_budget=tokens * rows,
             **common,
         )
         own = DigestKeyName("domain", decided.domain)
-        keys_grant = grants.issue(tx, keys=(), digest_keys=(own,), digest_budget=left, **common)
+        keys_grant = grants.issue(tx, actor=actor, keys=(), digest_keys=(own,), digest_budget=left, **common)
     to_worker: queue.SimpleQueue[pa.RecordBatch | None] = queue.SimpleQueue()
     request = {
         "settings": as_request(settings),
@@ -264,7 +264,7 @@ def opened(decided: Decided, *, budget: int, left: int, settings: Settings, data
         ended.append(reason)
         worker.kill(error=reason)
 
-    watch = Watch(grant.id, decided.rules, database, cut, permits=restrictions.permits)
+    watch = Watch(grant.id, decided.rules, database, cut, permits=restrictions.permits, consents=restrictions.consents)
     return Session(decided, grant.id, keys_grant.id, database, budget, worker, watch, to_worker, ended)
 
 

@@ -32,6 +32,7 @@ from governance.lake.writer import FOOTER_ID
 from governance.policy.lattice import Outcome
 from governance.state.database import Database
 from governance.state.values import Actor
+from governance.use import consents
 from governance.use.scanner import is_token, needed, selected, tokenised
 
 REQUEST, KEY = "_request", "_key"
@@ -88,6 +89,7 @@ class _Serving:
         require(self._lake, self._layout, read, request["grant"])
         self._points = serving.Points(self._lake, self._layout, keystore=self._keystore, grant_id=request["grant"])
         self._con = connect(from_request(request["settings"]))
+        consents.bind(self._con, self._where, self._lake.database)
         self._salted = any(o.mask is not None and o.mask.kind == "sha-256-query-local" for _, _, o in self._columns)
 
     def answers(self, asked: pa.RecordBatchReader) -> pa.RecordBatchReader:
