@@ -270,7 +270,7 @@ class _Reader:
 
     def _alias(self, item: Mapping[str, Any]) -> Term | None:
         """What is selected under the name that a reference is."""
-        names = item.get("column_names") or ()
+        names: list[str] = item.get("column_names") or []
         return self._aliases.get(str(names[0]).lower()) if len(names) == 1 else None
 
     def _statement(self, node: Mapping[str, Any], listed: Sequence[Term], names: Sequence[str]) -> str:

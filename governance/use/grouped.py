@@ -145,7 +145,7 @@ def _parts(keys: Sequence[str], numbers: Sequence[bool], drops: int, identifiers
     items = [*keys, *tokens, f"grouping({', '.join(tokens)}) AS level" if tokens else "0 AS level"]
     items.append("count(*) FILTER (WHERE failed = 0) AS n")
     items += [
-        f"count(*) FILTER (WHERE failed <> 0 AND failed & {drops & ~part} = 0) AS d{part}"
+        f"count(*) FILTER (WHERE failed <> 0 AND (failed & {drops & ~part}) = 0) AS d{part}"
         for part in range(1, drops + 1)
     ]
     for at, number in enumerate(numbers):
@@ -154,10 +154,13 @@ def _parts(keys: Sequence[str], numbers: Sequence[bool], drops: int, identifiers
             items.append(f"fsum(m_{at}) FILTER (WHERE failed = 0) AS s_{at}")
             items.append(f"fsum(abs(m_{at})) FILTER (WHERE failed = 0) AS a_{at}")
             items.append(f"max(abs(m_{at})) FILTER (WHERE failed = 0) AS x_{at}")
-    sets = [keys, *([*keys, token] for token in tokens)]
-    grouped = ", ".join(f"({', '.join(each)})" for each in sets)
-    text = f"SELECT {', '.join(items)} FROM marked GROUP BY GROUPING SETS ({grouped})"  # noqa: S608  (names of ours only)
-    return sqlglot.parse_one(text, dialect="duckdb")
+    sets = [exp.Tuple(expressions=[exp.column(name) for name in each]) for each in ([], *([token] for token in tokens))]
+    for each in sets:
+        each.set("expressions", [*map(exp.column, keys), *each.expressions])
+    group = exp.Group(grouping_sets=[exp.GroupingSets(expressions=sets)])
+    made = exp.select(*items, dialect="duckdb").from_("marked")
+    made.set("group", group)
+    return made
 
 
 def _totals(keys: Sequence[str], numbers: Sequence[bool], drops: int, identifiers: int) -> exp.Select:

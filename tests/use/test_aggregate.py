@@ -136,7 +136,7 @@ def test_one_plain_grouped_select_is_answered(town, sql, expected):
         "SELECT sum(income) FROM curated.person WHERE rank = 1 OR rank = 2",
         "SELECT sum(income) FROM curated.person WHERE NOT (rank = 1 AND district = '110101')",
         "SELECT sum(income) FROM curated.person WHERE rank>1 AND rank>2 AND rank>3 AND rank>4 AND rank>5",
-        f"SELECT sum(income) FROM curated.person WHERE rank IN ({'1, ' * 300}1)",
+        f"SELECT sum(income) FROM curated.person WHERE rank IN ({'1, ' * 300}1)",  # noqa: S608
     ],
 )
 def test_every_other_use_of_it_is_refused_with_a_code(town, sql):
