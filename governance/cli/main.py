@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "governance.cli.quarantine",
         "List, export, correct, release or reject rows that the rules set aside.",
     ),
+    "suggest": ("governance.cli.suggest", "Propose expectations from a dataset's rows; accept or refuse each."),
     "incident": ("governance.cli.incident", "Expectations that fail: list, show with what they reach, assign."),
     "report": ("governance.cli.report", "Write the offline HTML report: quality by run, lineage of curated columns."),
     "keys": ("governance.cli.keys", "Serve the keys as a process of its own; list their names."),
