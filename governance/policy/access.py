@@ -52,7 +52,8 @@ to a field, the most restrictive outcome wins (`lattice.py`), so write the `wher
 A rule with a row filter opens only tables that have the filter's columns. All row filters of the rules that open a
 table to a subject hold together, consents with them. A rule with `consent: <scope>` (or `{scope: ..., domain: ...}`,
 the domain is `person` otherwise) opens only tables with exactly one field of that identifier domain. `action: none`
-closes, whatever other rules open. `aggregate_only` gives groups and never a row (`docs/USE.md`).
+closes, whatever other rules open. `aggregate_only` gives groups and never a row, to at
+most `aggregates_a_day` statements of a subject and table (an obligation; `docs/USE.md`).
 """
 
 from __future__ import annotations
@@ -138,6 +139,7 @@ class Where(_Model):
 class Obligations(_Model):
     no_export: bool = False
     max_rows: Annotated[int, Constraint(ge=1)] | None = None
+    aggregates_a_day: Annotated[int, Constraint(ge=1)] | None = None
 
 
 class Consent(_Model):

@@ -136,8 +136,8 @@ def _failed(source: Source, number: int, case: Case, decisions: Mapping[str, Dec
         do = f"correct the rule or the case{because}"
         found.append(source.fault((*place, "expect"), what, str(case.expect), do))
     if case.rows is not None:
-        visible = (d for d in decisions.values() if d.outcome.kind in ("mask", "raw"))
-        rows = "some" if any(d.row_filters for d in visible) else "all"
+        opened = (d for d in decisions.values() if d.outcome.kind != "none")
+        rows = "some" if any(d.row_filters for d in opened) else "all"
         if rows != case.rows:
             what = f"{case.subject} for {case.purpose} gets {rows} rows of {case.table}"
             found.append(source.fault((*place, "rows"), what, case.rows, f"correct the rule or the case{because}"))

@@ -19,6 +19,7 @@ class Sight(NamedTuple):
     rows: frozenset[str] = frozenset()
     no_export: bool = False
     max_rows: int | None = None
+    aggregates_a_day: int | None = None
 
     @property
     def visible(self) -> bool:
@@ -30,6 +31,7 @@ class Sight(NamedTuple):
         parts += [f"rows where {' and '.join(sorted(self.rows))}"] if self.rows else []
         parts += ["no export"] if self.no_export else []
         parts += [f"at most {self.max_rows} rows"] if self.max_rows is not None else []
+        parts += [f"{self.aggregates_a_day} aggregates a day"] if self.aggregates_a_day is not None else []
         return ", ".join(parts)
 
 
@@ -42,7 +44,8 @@ def compare(before: Sight, after: Sight) -> Direction | None:
     steps = {_outcomes(before.outcome, after.outcome)}
     if before.visible and after.visible:
         steps |= {_rows(before.rows, after.rows), _order(before.no_export, after.no_export)}
-        steps |= {_order(-_limit(before), -_limit(after))}
+        steps |= {_order(-_limit(before.max_rows), -_limit(after.max_rows))}
+        steps |= {_order(-_limit(before.aggregates_a_day), -_limit(after.aggregates_a_day))}
     steps -= {None}
     if not steps:
         return None
@@ -92,5 +95,5 @@ def _order(before: float, after: float) -> Direction | None:
     return None if before == after else "gains" if after < before else "loses"
 
 
-def _limit(sight: Sight) -> float:
-    return float("inf") if sight.max_rows is None else sight.max_rows
+def _limit(limit: int | None) -> float:
+    return float("inf") if limit is None else limit

@@ -167,20 +167,19 @@ class _Side:
         )
 
     def _seen(self, decisions: Mapping[_Class, Decision]) -> Sights:
-        """Row filters and obligations of all rules that open a visible field hold for the whole table."""
+        """Row filters and obligations of all rules that open a field hold for the whole table."""
         own_sights = {own: Sight(decision.outcome, decision.rules) for own, decision in decisions.items()}
         visible = [decision for own, decision in decisions.items() if own_sights[own].visible]
         rows = frozenset(_written(row_filter) for decision in visible for row_filter in decision.row_filters)
-        no_export, max_rows = self._obligations(visible)
-        return {
-            own: sight._replace(rows=rows, no_export=no_export, max_rows=max_rows) if sight.visible else sight
-            for own, sight in own_sights.items()
+        held = [self.access.rule(rule).obligations for decision in visible for rule in decision.rules]
+        duties = {
+            "no_export": any(o.no_export for o in held),
+            "max_rows": min((o.max_rows for o in held if o.max_rows is not None), default=None),
+            "aggregates_a_day": min((o.aggregates_a_day for o in held if o.aggregates_a_day is not None), default=None),
         }
-
-    def _obligations(self, decisions: Iterable[Decision]) -> tuple[bool, int | None]:
-        held = [self.access.rule(rule).obligations for decision in decisions for rule in decision.rules]
-        limits = [o.max_rows for o in held if o.max_rows is not None]
-        return any(o.no_export for o in held), min(limits) if limits else None
+        return {
+            own: sight._replace(rows=rows, **duties) if sight.visible else sight for own, sight in own_sights.items()
+        }
 
 
 def _changes(

@@ -65,6 +65,8 @@ class Restrictions:
     """Hashes of the policies that were met: the release's and the current one."""
     permits: tuple[Permit, ...] = ()
     """Approved requests and break-glasses that had a part in it: what follows from them ends with them."""
+    aggregates_a_day: int | None = None
+    """How many statements a day may aggregate what is aggregate-only; None: as many as the service allows."""
 
     @property
     def visible(self) -> tuple[Restricted, ...]:
@@ -88,6 +90,9 @@ class Restrictions:
         restrictions: dict[str, Any] = {"required-column-projections": projections}
         if self.row_filter is not None:
             restrictions["required-row-filter"] = filters.iceberg(self.row_filter, ids)
+        obligations: dict[str, Any] = {"no-export": self.no_export, "max-rows": self.max_rows}
+        if self.aggregates_a_day is not None:
+            obligations["aggregates-a-day"] = self.aggregates_a_day
         return {
             "v": 1,
             "subject": self.subject,
@@ -97,7 +102,7 @@ class Restrictions:
             "policies": list(self.policies),
             "permits": [permit.hash for permit in self.permits],
             "read-restrictions": restrictions,
-            "obligations": {"no-export": self.no_export, "max-rows": self.max_rows},
+            "obligations": obligations,
         }
 
     @property
@@ -161,6 +166,7 @@ def compile_restrictions(
         for rule in decisions[name].rules
     ]
     limits = [own.max_rows for own in obligations if own.max_rows is not None]
+    budgets = [own.aggregates_a_day for own in obligations if own.aggregates_a_day is not None]
     permits = {
         permit.hash: permit
         for policy, decisions in zip(policies, decided, strict=True)
@@ -179,6 +185,7 @@ def compile_restrictions(
         max_rows=min(limits) if limits else None,
         policies=tuple(policy.hash for policy in policies),
         permits=tuple(permits[own] for own in sorted(permits)),
+        aggregates_a_day=min(budgets) if budgets else None,
     )
 
 

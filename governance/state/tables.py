@@ -429,6 +429,16 @@ lookup_spent = Table(
     Column("keys", _BIG, nullable=False),
 )
 
+# Statements of a subject on one UTC day that aggregated a table's aggregate-only columns: what the budget is held against.
+aggregate_spent = Table(
+    "aggregate_spent",
+    metadata,
+    Column("subject", String(255), primary_key=True),
+    Column("table_name", String(255), primary_key=True),
+    Column("day", Instant, primary_key=True),
+    Column("statements", _BIG, nullable=False),
+)
+
 # Requests of access and break-glasses (`use.requests`, `use.break_glass`): the canonical document by its hash, and what became of it.
 access_request = Table(
     "access_request",

@@ -33,7 +33,7 @@ from governance.policy.restrictions import Restricted, Restrictions
 from governance.state import texts
 from governance.state.database import Database
 from governance.state.values import Actor
-from governance.use import aggregate, scanner
+from governance.use import aggregate, aggregate_budget, scanner
 from governance.use.aggregate import Grouped
 from governance.use.guard import Statement, examine
 from governance.use.published import Published, read_published
@@ -144,12 +144,12 @@ def query(
         with database.read() as connection:
             published = read_published(connection, catalogue=catalogue, lake=lake, subject=subject)
         scans = plan_scans(statement, published, actor, database)
+        grant = record_access(scans, digest, published.release, actor, limits, database, lake)
     except Refused as refused:
         with database.unit_of_work() as tx:
             facts = {"sql_sha256": digest, "reason": refused.found}
             append(tx, "access_refused", facts, actor=actor, writer=database.writer, at=database.clock())
         raise
-    grant = record_access(scans, digest, published.release, actor, limits, database, lake)
     return _run(statement, scans, published, grant, actor, settings, database, limits, cancelled)
 
 
@@ -191,7 +191,9 @@ def plan_scans(statement: Statement, published: Published, actor: Actor, databas
 def record_access(
     scans: Sequence[Scan], digest: str, release: str, actor: Actor, limits: Limits, database: Database, lake: Lake
 ) -> str:
-    """Grant and ledger entry in one unit of work, committed before anything is opened; returns the grant's id."""
+    """Grant and ledger entry in one unit of work, committed before anything is opened; returns the grant's id. Raises
+    Refused when the day's budget of statements that aggregate what is aggregate-only is spent.
+    """
     keys = frozenset(
         key for scan in scans for key in lake.keys(scan.restrictions.table, scan.restrictions.snapshot, scan.reads)
     )
@@ -213,6 +215,9 @@ def record_access(
     at = database.clock()
     with database.unit_of_work() as tx:
         for scan in scans:
+            if scan.grouped:
+                budget_a_day = scan.restrictions.aggregates_a_day
+                aggregate_budget.spend(tx, actor, scan.restrictions.table, budget=budget_a_day, at=at)
             texts.keep(
                 tx, scan.restrictions.decision_hash, "decision", scan.restrictions.canonical.decode("utf-8"), at=at
             )

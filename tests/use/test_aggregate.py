@@ -10,7 +10,7 @@ import pytest
 from governance.errors import Refused
 from governance.use.who_sees import explain
 from tests.use.asking import ask, ledger, observed, rows
-from tests.use.conftest import open_home
+from tests.use.conftest import ACCESS, catalogue_of, open_home
 
 BY_DISTRICT = "SELECT district, sum(income) AS total FROM curated.person GROUP BY district ORDER BY district"
 
@@ -218,6 +218,19 @@ def test_no_raw_value_leaves_the_scanner_and_the_ledger_says_what_was_aggregated
     ask(town, BY_DISTRICT)
     facts = ledger(town, "access")[-1]["facts"]["tables"]["curated.person"]
     assert facts["columns"] == {"district": "raw", "income": "aggregate_only(10)"}
+
+
+def test_a_days_budget_of_statements_is_held_and_refusals_are_in_the_ledger(tmp_path):
+    few = ACCESS.replace("action: aggregate_only(10)", "action: aggregate_only(10), obligations: {aggregates_a_day: 2}")
+    second = open_home(tmp_path, catalogue_of(few))
+    second.fill(people())
+    second.release()
+    assert len(rows(second, BY_DISTRICT)) == len(rows(second, BY_DISTRICT)) == 2
+    with pytest.raises(Refused, match="budget of such statements is spent; allowed: 2 a day"):
+        ask(second, BY_DISTRICT)
+    assert "budget" in ledger(second, "access_refused")[-1]["facts"]["reason"]
+    assert rows(second, "SELECT count(*) FROM curated.person") == [(45,)]
+    second.database.close()
 
 
 def test_explain_says_how_it_may_be_used(town):
