@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from governance.cli.access_break_glass import break_glass_command, review_command
+from governance.cli.access_consent import consent_command
 from governance.cli.access_options import (
     actor_of,
     as_option,
@@ -207,5 +208,5 @@ def _told(request: Request, at: datetime, late: bool) -> Mapping[str, object]:
     return {**state, "document": request.document, "steps": steps}
 
 
-for added in (sign_command, approve_command, break_glass_command, review_command):
+for added in (sign_command, approve_command, break_glass_command, review_command, consent_command):
     command.add_command(added)

@@ -20,6 +20,7 @@ from governance.use.request_state import Request, read_all
 from tests.use.conftest import PEOPLE, STEWARD_KEY, fields, open_home
 from tests.use.test_break_glass import GLASS
 from tests.use.test_cli import write_home
+from tests.use.test_consents import COHORT
 
 TO = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
 ASK = ("access", "ask", "--as", "user:zhao", "--purpose", "research", "--to", TO, "--because", "a cohort study")
@@ -30,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("access")
     write_home(folder, fields())
     rules = folder / "catalog" / "access.yaml"
-    rules.write_text(rules.read_text() + GLASS)
+    rules.write_text(rules.read_text() + COHORT + GLASS)
     home = open_home(folder, load_catalogue(load_settings(folder)))
     home.fill(PEOPLE)
     home.release()
@@ -91,6 +92,28 @@ def test_a_request_may_be_declined(gov) -> None:
     assert gov(*words, "--as", "user:wang")[:2] == (0, "declined by user:wang\n")
     told = {entry["request"]: entry for entry in json.loads(gov("access", "list", "--json")[1])}[request]
     assert (told["status"], told["steps"][0]["document"]["because"]) == ("declined", "ask for less")
+
+
+def test_consents_are_recorded_from_a_file_and_nothing_of_it_is_kept(folder: Path, gov) -> None:
+    assert gov("access", "consent")[:2] == (0, "nobody consented to anything yet\n")
+    names = folder / "cohort.txt"
+    names.write_text(
+        "110101199003074514\n\n１１０１０２１９８００１０１００２２\n110101199003074514\n", encoding="utf-8"
+    )
+    [told] = json.loads(gov("access", "consent", "--give", str(names), "--scope", "cohort", "--json")[1])
+    assert (told["scope"], told["domain"], told["persons"]) == ("cohort", "person", 2)
+    names.write_text("110102198001010022\n", encoding="utf-8")
+    code, text, _ = gov("access", "consent", "--withdraw", str(names), "--scope", "cohort")
+    assert (code, text) == (0, "cohort: 1 of the domain person consent\n")
+    assert "no rule asks consent" in gov("access", "consent", "--give", str(names), "--scope", "cohorts")[2]
+    assert gov("access", "consent", "--give", str(names))[0] == 2
+    names.write_bytes(b"110101199003074514\xff\n")
+    code, _, told = gov("access", "consent", "--give", str(names), "--scope", "cohort")
+    assert (code, "1101" in told) == (1, False)
+    names.unlink()
+    kept = b"".join(path.read_bytes() for path in (folder / "var").glob("state.sqlite*"))
+    assert b"110101199003074514" not in kept
+    assert b"110102198001010022" not in kept
 
 
 def test_a_broken_glass_stands_first_in_the_list_and_fails_it_while_its_review_is_late(folder: Path, gov) -> None:

@@ -1,0 +1,94 @@
+"""`gov access consent`: record who consents to a scope, and who no more, from a file of identifiers; only tokens are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from governance.cli.access_options import actor_of, json_option, open_home
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_BLOCK_BYTES = 16 << 20
+
+
+@click.command("consent")
+@click.option("--give", "given", type=_FILE, help="File of identifiers, one a line: these persons consent.")
+@click.option("--withdraw", "withdrawn", type=_FILE, help="File of identifiers, one a line: these consent no more.")
+@click.option("--scope", help="To what: a scope that a rule of access.yaml asks.")
+@click.option("--domain", default="person", show_default=True, help="The identifier domain of the file's values.")
+@click.option("--as", "subject", default="user:steward", show_default=True, help="Who records it.")
+@json_option
+@click.pass_obj
+def consent_command(
+    home: Path | None,
+    given: Path | None,
+    withdrawn: Path | None,
+    scope: str | None,
+    domain: str,
+    subject: str,
+    as_json: bool,
+) -> None:
+    """Record consents or their withdrawal, which ends answers under way; without a file, count who consents to what.
+
+    The values become tokens under a grant for as many as there are, and are kept nowhere.
+
+    Example: gov access consent --give cohort.txt --scope cohort-2026 --as user:wang
+    """
+    from governance.use import consents
+    from governance.use.requests import access_of
+
+    context = open_home(home)
+    database = context.database
+    if given is not None and withdrawn is not None:
+        raise click.UsageError("give one of --give and --withdraw")
+    file = given or withdrawn
+    if file is not None:
+        if scope is None:
+            raise click.UsageError("--scope is needed: to what they consent")
+        actor, access = actor_of(subject), access_of(context.catalogue)
+        for values in _blocks(file):
+            persons = consents.tokens_of(
+                values, domain=domain, database=database, keystore=context.keystore, actor=actor
+            )
+            own = {"scope": scope, "domain": domain}
+            if given is not None:
+                consents.give(persons, **own, access=access, database=database, actor=actor)
+            else:
+                consents.withdraw(persons, **own, database=database, actor=actor)
+    with database.read() as connection:
+        counts, versions = consents.counted(connection), consents.versions(connection)
+    told = [
+        {"scope": key[0], "domain": key[1], "persons": count, "version": versions[key]} for key, count in counts.items()
+    ]
+    if as_json:
+        click.echo(json.dumps(told))
+    else:
+        lines = [f"{one['scope']}: {one['persons']} of the domain {one['domain']} consent" for one in told]
+        click.echo("\n".join(lines) or "nobody consented to anything yet")
+
+
+def _blocks(path: Path) -> Iterator[pa.Array]:
+    """The lines of a file as strings, a block at a time. Nothing of a file that cannot be read is shown."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    from governance.errors import Refused
+
+    try:
+        reader = csv.open_csv(
+            path,
+            read_options=csv.ReadOptions(column_names=["value"], block_size=_BLOCK_BYTES),
+            parse_options=csv.ParseOptions(delimiter="\x1f", quote_char=False),
+            convert_options=csv.ConvertOptions(column_types={"value": pa.string()}, strings_can_be_null=False),
+        )
+        for batch in reader:
+            yield batch.column(0)
+    except pa.ArrowInvalid:
+        raise Refused("not a text file of one identifier a line, in UTF-8", where=str(path)) from None
