@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from governance.errors import Refused
 from governance.use.functions import FUNCTIONS, TABLE_FUNCTIONS
-from governance.use.sandbox import LOCKED
+from governance.use.sandbox import LOCKED, is_select
 
 MAX_CHARACTERS = 100_000
 _CLASSES = frozenset(
@@ -69,7 +69,7 @@ def _select(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
         statements = con.extract_statements(sql)
     except duckdb.Error:
         raise Refused("not a statement that DuckDB can parse") from None
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+    if len(statements) != 1 or not is_select(statements[0]):
         raise Refused("not one SELECT", allowed="exactly one SELECT statement")
     try:
         answer = con.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from governance.errors import Refused, WorkerFailed
-from governance.use.sandbox import LOCKED
+from governance.use.sandbox import LOCKED, is_select
 from governance.workers import isolation
 
 BATCH_ROWS = 65_536
@@ -56,7 +56,7 @@ def run(
             raise WorkerFailed("a locked worker could not give up files on this machine")
         try:
             statements = con.extract_statements(request["sql"])
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            if len(statements) != 1 or not is_select(statements[0]):
                 raise Refused("not one SELECT")
             reader = con.sql(request["sql"]).to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import duckdb
+
 LOCKED: Mapping[str, Any] = {
     "enable_external_access": False,
     "autoinstall_known_extensions": False,
@@ -19,3 +21,11 @@ LOCKED: Mapping[str, Any] = {
     "python_enable_replacements": False,
     "temp_directory": "",
 }
+
+
+def is_select(statement: duckdb.Statement) -> bool:
+    """Whether DuckDB's parser says SELECT. A kind that its Python enumeration lacks (UPDATE EXTENSIONS) is none."""
+    try:
+        return bool(statement.type == duckdb.StatementType.SELECT)
+    except ValueError:
+        return False

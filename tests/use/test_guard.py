@@ -101,6 +101,7 @@ REFUSED = [
     "LOAD httpfs",
     "CREATE SECRET s (TYPE s3)",
     "CHECKPOINT",
+    "UPDATE EXTENSIONS",
     "VACUUM",
     "BEGIN",
     "SELECT getvariable('x')",
