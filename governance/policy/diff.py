@@ -172,13 +172,14 @@ class _Side:
         visible = [decision for own, decision in decisions.items() if own_sights[own].visible]
         rows = frozenset(_written(row_filter) for decision in visible for row_filter in decision.row_filters)
         held = [self.access.rule(rule).obligations for decision in visible for rule in decision.rules]
-        duties = {
-            "no_export": any(o.no_export for o in held),
-            "max_rows": min((o.max_rows for o in held if o.max_rows is not None), default=None),
-            "aggregates_a_day": min((o.aggregates_a_day for o in held if o.aggregates_a_day is not None), default=None),
-        }
+        no_export = any(o.no_export for o in held)
+        max_rows = min((o.max_rows for o in held if o.max_rows is not None), default=None)
+        aggregates = min((o.aggregates_a_day for o in held if o.aggregates_a_day is not None), default=None)
         return {
-            own: sight._replace(rows=rows, **duties) if sight.visible else sight for own, sight in own_sights.items()
+            own: sight._replace(rows=rows, no_export=no_export, max_rows=max_rows, aggregates_a_day=aggregates)
+            if sight.visible
+            else sight
+            for own, sight in own_sights.items()
         }
 
 
