@@ -193,7 +193,7 @@ def service(context: Context) -> FastAPI:
                     home.refuse_export(answer, caller.subject, question.purpose)
                 send(answer, job)
 
-        return Streamed(pool.start(work))
+        return Streamed(pool.start(work, caller.subject))
 
     return app
 

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from governance.service.login import Login
-from governance.service.problems import INTERNAL, Problem, Stopped, problem
+from governance.service.problems import Problem, Stopped, origin, problem
 
 OPEN = frozenset({"/health", "/v1/openapi.json"})
 BODY_SECONDS = 20.0
@@ -53,8 +53,8 @@ class Gate:
             await self._app(scope, _again(body, receive), sent)
         except Exception as error:
             told = problem(error)
-            if told is INTERNAL:
-                _log.error("a request failed: %s", type(error).__name__)  # its text may quote a value
+            if told.status >= 500:
+                _log.error("a request failed: %s", origin(error))
             if not started:
                 await respond(told, sent)
 

@@ -1,7 +1,7 @@
 """One question, one thread: what a query gives, handed from its thread to the event loop piece by piece.
 
 A worker ends with the thread that started it, so each question keeps a thread from its first step to its last byte.
-There are never more than the pool's size; who comes then is told so at once. A reader that is slow holds the thread,
+There are never more than the pool's size, and never all of them for one caller; who comes then is told so at once. A reader that is slow holds the thread,
 for no longer than the time limit; a reader that has gone ends it.
 """
 
@@ -11,11 +11,12 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from governance.service.problems import BUSY, Problem, Stopped, problem
+from governance.service.problems import BUSY, Problem, Stopped, origin, problem
 
 _PIECES = 4
 """Pieces that wait to be sent; each is about a megabyte at most."""
@@ -75,29 +76,37 @@ class Job:
 
 
 class Pool:
-    """At most `size` jobs at once, each of at most `seconds`."""
+    """At most `size` jobs at once, three quarters of them (one at least) for one caller, each of at most `seconds`."""
 
     def __init__(self, size: int, seconds: float) -> None:
-        self._seats = threading.BoundedSemaphore(size)
-        self._seconds = seconds
+        self._size, self._each, self._seconds = size, max(1, size * 3 // 4), seconds
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
-    def start(self, work: Callable[[Job], None]) -> Job:
-        """A job that runs `work` in a thread of its own. Raises Stopped when all seats are taken."""
-        if not self._seats.acquire(blocking=False):
-            raise Stopped(BUSY)
+    def start(self, work: Callable[[Job], None], caller: str) -> Job:
+        """A job that runs `work` in a thread of its own. Raises Stopped when the seats are taken."""
+        with self._lock:
+            if self._taken.total() >= self._size or self._taken[caller] >= self._each:
+                raise Stopped(BUSY)
+            self._taken[caller] += 1
         try:
             job = Job(self._seconds)
-            threading.Thread(target=self._run, args=(job, work), daemon=True, name="gov-question").start()
+            threading.Thread(target=self._run, args=(job, work, caller), daemon=True, name="gov-question").start()
         except BaseException:
-            self._seats.release()
+            self._free(caller)
             raise
         return job
 
-    def _run(self, job: Job, work: Callable[[Job], None]) -> None:
+    def _free(self, caller: str) -> None:
+        with self._lock:
+            self._taken[caller] -= 1
+            self._taken = +self._taken  # who has none is forgotten
+
+    def _run(self, job: Job, work: Callable[[Job], None], caller: str) -> None:
         try:
             end = _worked(job, work)
         finally:
-            self._seats.release()
+            self._free(caller)
         if end is not None:
             try:
                 job.put(end)
@@ -113,7 +122,7 @@ def _worked(job: Job, work: Callable[[Job], None]) -> End | None:
         return None
     except Exception as error:
         told = problem(error)
-        if told.status == 500:
-            _log.error("a question failed: %s", type(error).__name__)  # its text may quote a value
+        if told.status >= 500:
+            _log.error("a question failed: %s", origin(error))
         return End(told)
     return End()

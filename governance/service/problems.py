@@ -9,9 +9,13 @@ process stays here; only what a statement's author can act on leaves.
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
+
+from sqlalchemy.exc import DBAPIError
 
 from governance.errors import Conflict, GovernanceError, NotReady, Refused, WorkerFailed
 
@@ -112,10 +116,16 @@ def problem(error: BaseException) -> Problem:
             return Problem("not_ready", "nothing is published yet", "ask later")
         case Conflict():
             return Problem("unavailable", "somebody else came first", "try again", _RETRY)
-        case GovernanceError():
+        case GovernanceError() | DBAPIError():
             return Problem("unavailable", "the service cannot answer now", "try again later")
         case _:
             return INTERNAL
+
+
+def origin(error: BaseException) -> str:
+    """Class and place of an error, for a log; never its text, which may quote a value."""
+    places = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else "an error"
 
 
 def _refused(error: Refused) -> Problem:

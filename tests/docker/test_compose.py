@@ -27,6 +27,7 @@ def test_the_shape_has_every_part() -> None:
             "postgres",
             "valkey",
             "portal",
+            "serve",
             "keys",
             "ledger",
             "migrate",
