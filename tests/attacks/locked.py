@@ -1,0 +1,159 @@
+"""The real locked worker, for many statements: a worker that has given up the network forks for each, and the fork is `locked.run`.
+
+So each statement has a process and a database of its own, as in `query`, without the start of an interpreter. The guard is not asked here: a
+caller that wants it asks it before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from governance.errors import GovernanceError
+from governance.state.values import Actor
+from governance.use import locked
+from governance.use.published import Published, read_published
+from governance.use.query import Scan, record_access, scan_request
+from governance.use.scanner import scan
+from governance.workers import Limits, start
+from tests.use.conftest import Home
+
+SALT = "00" * 32
+LIMITS = Limits(memory_mb=1024, seconds=1800, locked=True)
+MEMORY_MB = 256
+_STATEMENT = pa.schema([("sql", pa.string()), ("tables", pa.string())])
+_ANSWER = pa.schema([("answer", pa.string())])
+
+
+def published(home: Home) -> Published:
+    with home.database.read() as connection:
+        return read_published(connection, catalogue=home.catalogue, lake=home.lake)
+
+
+def scanned(home: Home, scans: Sequence[Scan], who: tuple[str, str], release: str) -> dict[str, pa.Table]:
+    """table -> what the scanner streams under the grant of these scans, in this process."""
+    subject, purpose = who
+    actor = Actor(subject, purpose, "attack")
+    grant = record_access(scans, "0" * 64, release, actor, Limits(), home.database, home.lake)
+    found: dict[str, pa.Table] = {}
+    for each in scans:
+        tables: list[pa.Table] = []
+        request = dict(scan_request(each, grant, purpose, SALT, home.settings))
+        scan(request, {}, lambda reader, tables=tables: tables.append(reader.read_all()))
+        found[each.restrictions.table] = tables[0]
+    return found
+
+
+class Session:
+    """A locked worker over named tables. `tables` are known by any names; a statement says which stand for what."""
+
+    def __init__(self, tables: Mapping[str, pa.Table]) -> None:
+        self._tables = dict(tables)
+        self._worker: Any = None
+        self._answers: Any = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._worker is not None:
+            self._statements.put(None)
+            self._worker.__exit__(None, None, None)
+            self._worker = None
+
+    def ask(self, sql: str, tables: Mapping[str, tuple[str, Sequence[str]]]) -> list[Any]:
+        """[schema, rows] or [text of the error]. `tables`: `<schema>.<table>` -> (one of the session's, its columns)."""
+        if self._worker is None:
+            self._begin()
+        self._statements.put((sql, json.dumps(tables)))
+        self._answers = self._answers or self._worker.stream()  # there is a stream once something was asked
+        answer: list[Any] = json.loads(self._answers.read_next_batch()["answer"][0].as_py())
+        return answer
+
+    def _begin(self) -> None:
+        self._statements: queue.Queue[tuple[str, str] | None] = queue.Queue()
+        inputs = {f"t{at}": table.to_reader() for at, table in enumerate(self._tables.values())}
+        inputs["statements"] = pa.RecordBatchReader.from_batches(_STATEMENT, self._batches(self._statements))
+        request = {"names": {f"t{at}": name for at, name in enumerate(self._tables)}}
+        with _on_the_path():
+            self._worker = start("tests.attacks.locked:serve", request, limits=LIMITS, inputs=inputs)
+
+    @staticmethod
+    def _batches(statements: queue.Queue[tuple[str, str] | None]) -> Iterator[pa.RecordBatch]:
+        while (item := statements.get()) is not None:
+            yield pa.RecordBatch.from_pydict({"sql": [item[0]], "tables": [item[1]]}, schema=_STATEMENT)
+
+
+def serve(
+    request: dict[str, Any], inputs: Mapping[str, pa.RecordBatchReader], emit: Callable[[pa.RecordBatchReader], None]
+) -> dict[str, Any]:
+    """Entry of a session's worker."""
+    tables = {name: inputs[at].read_all() for at, name in request["names"].items()}
+
+    def answers() -> Iterator[pa.RecordBatch]:
+        for batch in inputs["statements"]:
+            answer = _forked(batch["sql"][0].as_py(), json.loads(batch["tables"][0].as_py()), tables)
+            yield pa.RecordBatch.from_pydict({"answer": [answer]}, schema=_ANSWER)
+
+    emit(pa.RecordBatchReader.from_batches(_ANSWER, answers()))
+    return {}
+
+
+def _forked(sql: str, wanted: Mapping[str, tuple[str, list[str]]], tables: Mapping[str, pa.Table]) -> str:
+    """The answer as JSON, made in a process that ends with it."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(read)
+            with os.fdopen(write, "wb") as pipe:
+                pipe.write(json.dumps(_answer(sql, wanted, tables)).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        answer = pipe.read().decode()
+    _, status = os.waitpid(child, 0)
+    return answer or json.dumps([f"died of {os.waitstatus_to_exitcode(status)}"])
+
+
+def _answer(sql: str, wanted: Mapping[str, tuple[str, list[str]]], tables: Mapping[str, pa.Table]) -> list[Any]:
+    names = {f"input_{at}": table for at, table in enumerate(wanted)}
+    streams = {name: tables[wanted[table][0]].select(wanted[table][1]).to_reader() for name, table in names.items()}
+    shown: list[Any] = []
+
+    def keep(reader: pa.RecordBatchReader) -> None:
+        shown.append(str(reader.schema))
+        shown.append([list(map(_told, row.values())) for row in reader.read_all().to_pylist()])
+
+    one = {"sql": sql, "tables": names, "threads": 1, "memory_mb": MEMORY_MB, "max_rows": None}
+    try:
+        locked.run(one, streams, keep)
+    except GovernanceError as error:
+        return [str(error)]
+    return shown
+
+
+def _told(value: object) -> object:
+    return value if value is None or isinstance(value, (bool, int, str)) else repr(value)
+
+
+@contextmanager
+def _on_the_path() -> Iterator[None]:
+    """A child finds this module: workers import from the installed package alone."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
