@@ -15,6 +15,7 @@ MEASURES = {
     "governed_run_memory": "benchmarks.governed_run_memory",
     "dag_parse_s": "benchmarks.dag_parse",
     "ledger": "benchmarks.ledger",
+    "point_lookup": "benchmarks.point_lookup",
 }
 
 

@@ -38,20 +38,21 @@ FIELDS = {
     "employer_code": f"CASE WHEN i % 3 = 0 THEN NULL ELSE {CODE.format('i')} END",
     "division_code": "CASE WHEN i % 7 = 0 THEN '440103' ELSE '440106' END",
     "relation": "CASE WHEN i % 2 = 0 THEN '05' ELSE '04' END",
-    "birth_date": "DATE '1950-01-01' + CAST(i * 67 AS INTEGER)",
+    "birth_date": "DATE '1950-01-01' + CAST(i * 67 % 20000 AS INTEGER)",
     "phone": "'138' || lpad(CAST(i AS VARCHAR), 8, '0')",
-    "name": "'王' || chr(CAST(20000 + i AS INTEGER))",
+    "name": "'王' || chr(CAST(20000 + i % 20000 AS INTEGER))",
     "address": "'广东省广州市天河区农林路' || i || '号'",
 }
 """SQL of a field by its name, over row number `i`; others by their type."""
 BY_TYPE = {"string": "'v' || i", "integer": "i", "decimal": "i + 0.25", "date": "DATE '2000-01-01'", "boolean": "i > 5"}
+_CHUNK = 1_000_000
 _runs = itertools.count(1)
 
 
 class Home:
     """Settings, catalogue, database, keystore and lake of one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **given: int) -> None:
         var = folder / "var"
         self.settings = Settings(
             home=folder,
@@ -60,8 +61,7 @@ class Home:
             var=var,
             keyring=var / "keys",
             database_url=f"sqlite:///{var / 'state.sqlite'}",
-            threads=1,
-            memory_limit_mb=512,
+            **{"threads": 1, "memory_limit_mb": 512, **given},
         )
         self.catalogue = load_catalogue(load_settings(ROOT))
         self.database = Database(self.settings.database_url)
@@ -79,8 +79,9 @@ class Home:
         model, run = self.catalogue.models[table], f"run-{next(_runs)}"
         spec = curated_spec(model)
         self.lake.ensure(spec)
-        writer = self.lake.writer(spec, run)
-        writer.write(self._rows(model, rows, fields, run).select([column.name for column in spec.columns]))
+        writer, names = self.lake.writer(spec, run), [column.name for column in spec.columns]
+        for start in range(0, rows, _CHUNK):
+            writer.write(self._rows(model, (start, min(rows, start + _CHUNK)), fields, run).select(names))
         files = writer.close()
         before = self.lake.snapshot(table)
         old = tuple(file.path for file in self.lake.files(table, before)) if before else ()
@@ -109,7 +110,7 @@ class Home:
             if field.token_name:
                 domains[field.name] = field.domain
         with duckdb.connect() as con:
-            table = con.sql(f"SELECT {', '.join(columns)} FROM range({rows}) AS r(i)").to_arrow_table()  # noqa: S608
+            table = con.sql(f"SELECT {', '.join(columns)} FROM range({rows[0]}, {rows[1]}) AS r(i)").to_arrow_table()  # noqa: S608
             con.register("made", table)
             queries = {name: f"SELECT {sql_hash(name)} AS h FROM made" for name in domains}  # noqa: S608
             hashes = {name: con.sql(query).to_arrow_table() for name, query in queries.items()}
@@ -119,7 +120,7 @@ class Home:
                 actor=Actor("service:store@curated", "pipeline.store", run),
                 keys=(),
                 digest_keys=[DigestKeyName("domain", domain) for domain in set(domains.values())],
-                digest_budget=rows * len(domains),
+                digest_budget=(rows[1] - rows[0]) * len(domains),
                 database=self.database,
             )
         for name, domain in domains.items():
