@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -27,9 +28,11 @@ from governance.state.tables import service_token_seen
 
 MAX_TOKEN = 16_384
 _MAX_KEYS_BYTES = 1 << 20
-_FRESH_SECONDS, _AGAIN_SECONDS, _FETCH_SECONDS = 300.0, 10.0, 5.0
+_FETCH_SECONDS = 5.0
 _MIN_RSA_BITS = 2048
 _KINDS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
+
+_log = logging.getLogger(__name__)
 
 
 class LoginRefused(Exception):
@@ -90,29 +93,36 @@ class Issuer:
 
 
 class KeySet:
-    """The issuer's public keys, from a file (read again when it changed) or an address (every five minutes, and when a key is missing, but
-    never more often than every ten seconds).
+    """The issuer's public keys, from a file (read again when it changed) or an address: asked every five minutes, and for a key that is
+    missing, but never more often than every ten seconds. While the address does not answer, keys hold for an hour.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, *, fresh: float = 300.0, again: float = 10.0, oldest: float = 3600.0) -> None:
         self._location = location
+        self._fresh, self._again, self._oldest = fresh, again, oldest
         self._keys: dict[tuple[str, str], jwt.PyJWK] = {}
-        self._read_at, self._stamp = float("-inf"), 0
+        self._asked_at = self._got_at = float("-inf")
+        self._stamp = 0
         self._lock = threading.Lock()
 
     def find(self, name: str, algorithm: str) -> jwt.PyJWK | None:
+        """The key of that name for that algorithm. Raises SourceUnavailable when no keys can be had."""
         if "://" not in self._location:
             with self._lock:
                 self._read_file(Path(self._location))
-        elif not self._current(name, algorithm):
-            with self._lock:
+        elif not self._current(name, algorithm) and self._lock.acquire(blocking=not self._keys):
+            try:  # whoever comes meanwhile goes on with the keys that there are
                 if not self._current(name, algorithm):
                     self._fetch()
+            finally:
+                self._lock.release()
+        if "://" in self._location and time.monotonic() - self._got_at > self._oldest:
+            raise SourceUnavailable("the issuer's keys cannot be had", where=self._location)
         return self._keys.get((name, algorithm))
 
     def _current(self, name: str, algorithm: str) -> bool:
-        age = time.monotonic() - self._read_at
-        return age <= _AGAIN_SECONDS or (age <= _FRESH_SECONDS and (name, algorithm) in self._keys)
+        age = time.monotonic() - self._asked_at
+        return age <= self._again or (age <= self._fresh and (name, algorithm) in self._keys)
 
     def _read_file(self, file: Path) -> None:
         try:
@@ -126,7 +136,6 @@ class KeySet:
         """The address's keys; what was had before stays when it does not answer."""
         import httpx
 
-        self._read_at = time.monotonic()
         try:
             with httpx.stream("GET", self._location, timeout=_FETCH_SECONDS, follow_redirects=False) as response:
                 response.raise_for_status()
@@ -135,10 +144,11 @@ class KeySet:
                     body += chunk
                     if len(body) > _MAX_KEYS_BYTES:
                         raise ValueError("too long")
-            self._keys = usable(body)
-        except (httpx.HTTPError, ValueError):
-            if not self._keys:
-                raise SourceUnavailable("the issuer's keys cannot be had", where=self._location) from None
+            self._keys, self._got_at = usable(body), time.monotonic()
+        except (httpx.HTTPError, ValueError) as error:
+            _log.warning("the issuer's keys cannot be had: %s", type(error).__name__)
+        finally:
+            self._asked_at = time.monotonic()
 
 
 def usable(body: bytes) -> dict[tuple[str, str], jwt.PyJWK]:

@@ -11,6 +11,7 @@ import json
 import os
 import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 
 import jwt
@@ -19,9 +20,9 @@ from cryptography.hazmat.primitives import serialization
 from jwt.algorithms import OKPAlgorithm
 from sqlalchemy import select, update
 
-from governance.errors import Refused
+from governance.errors import Refused, SourceUnavailable
 from governance.service import api_keys
-from governance.service.issuer import usable
+from governance.service.issuer import KeySet, usable
 from governance.state.tables import service_key
 from governance.state.values import Actor
 from tests.service.conftest import (
@@ -198,14 +199,16 @@ def test_the_key_set_is_read_again_when_the_issuer_changes_its_keys(tmp_path):
     home.database.close()
 
 
-def test_keys_from_an_address_are_fetched_and_asked_for_again_only_now_and_then(tmp_path):
-    asked = []
+@contextmanager
+def _issuer():
+    """An issuer's address; gives it, what it was asked for, and the status that it answers with (to be changed)."""
+    asked, status = [], [200]
 
     class Keys(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
             body = key_set().encode()
-            self.send_response(200)
+            self.send_response(status[0])
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -213,16 +216,47 @@ def test_keys_from_an_address_are_fetched_and_asked_for_again_only_now_and_then(
         def log_message(self, *words):
             pass
 
-    home = released(tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keys) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with serving(home, jwks=f"http://127.0.0.1:{server.server_port}/keys") as served:
-            assert served.client.get(PATH, headers=bearer(token())).status_code == 200
-            for _ in range(5):
-                assert served.client.get(PATH, headers=bearer(token(kid="nobody"))).status_code == 401
+        yield f"http://127.0.0.1:{server.server_port}/keys", asked, status
         server.shutdown()
-    assert asked == ["/keys"]
+
+
+def test_keys_from_an_address_are_fetched_and_asked_for_again_only_now_and_then(tmp_path):
+    home = released(tmp_path)
+    with _issuer() as (address, asked, _), serving(home, jwks=address) as served:
+        assert served.client.get(PATH, headers=bearer(token())).status_code == 200
+        for _ in range(5):
+            assert served.client.get(PATH, headers=bearer(token(kid="nobody"))).status_code == 401
+        assert asked == ["/keys"]
     home.database.close()
+
+
+def test_keys_hold_a_while_when_the_address_does_not_answer_and_then_no_more():
+    with _issuer() as (address, asked, status):
+        keys = KeySet(address, fresh=0.0, again=0.0, oldest=0.6)
+        assert keys.find("ed", "EdDSA") is not None
+        status[0] = 503
+        assert keys.find("ed", "EdDSA") is not None
+        assert len(asked) == 2
+        time.sleep(0.7)
+        with pytest.raises(SourceUnavailable):
+            keys.find("ed", "EdDSA")
+        status[0] = 200
+        assert keys.find("ed", "EdDSA") is not None
+
+
+def test_many_first_logins_at_once_ask_the_address_once_and_are_all_let_in():
+    with _issuer() as (address, asked, _):
+        keys, found = KeySet(address), []
+        threads = [threading.Thread(target=lambda: found.append(keys.find("ed", "EdDSA"))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 8
+        assert None not in found
+        assert asked == ["/keys"]
 
 
 def test_an_api_key_is_kept_as_a_hash_ends_when_revoked_or_over_and_is_in_the_ledger(tmp_path):
