@@ -151,8 +151,8 @@ def _set(connection: Connection, scope: str, domain: str, *, upto: int | None = 
         wanted = wanted.where(consent_change.c.id <= upto)
     rows = connection.execute(wanted).all()
     blocks = [pa.Array.from_buffers(_TOKEN, len(r.tokens) // TOKEN_BYTES, [None, pa.py_buffer(r.tokens)]) for r in rows]
-    if len(rows) < 2:
-        return blocks[0] if blocks else pa.array([], _TOKEN)
+    if all(row.given for row in rows):  # a change names only those to whom it makes a difference: nobody stands twice
+        return pa.concat_arrays([pa.array([], _TOKEN), *blocks])
     lengths = [len(block) for block in blocks]
     with duckdb.connect() as con:
         changes = {

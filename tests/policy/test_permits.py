@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from governance.policy.access import parse_access
 from governance.policy.decide import Column, Decider
-from governance.policy.lattice import RAW, Outcome
+from governance.policy.lattice import RAW, Outcome, meet
 from governance.policy.permits import Permit
 from governance.policy.restrictions import Policy, compile_restrictions
 from tests.policy.test_access import faults
@@ -172,3 +174,38 @@ def test_faults_of_the_break_glass_section_have_their_line(catalogue):
         assert expected.partition(".")[0] in found
     unreviewed = "".join(line for line in ACCESS.splitlines(True) if not line.startswith("approvers"))
     assert "nobody can review it" in faults(unreviewed, catalogue)[0]
+
+
+FIELDS = ("id_number", "name", "phone", "born", "income", "district", "rank", "note")
+RULES = [
+    "{id: a, roles: [clerk], purposes: [research], where: {levels: [L1, L2]}, action: raw}",
+    '{id: b, roles: [clerk], purposes: [research], where: {tags: [birth]}, action: "mask:truncate-to-month"}',
+    '{id: c, roles: [clerk], purposes: [research], where: {levels: [L3]}, action: "mask:replace-with-null"}',
+    "{id: d, roles: [clerk], purposes: [research], where: {tags: [phone, birth]}, action: none}",
+    "{id: e, roles: [clerk], purposes: [research], where: {tags: [name]}, action: raw}",
+    "{id: f, roles: [clerk], purposes: [research], where: {tags: [money]}, action: aggregate_only(5)}",
+]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from(RULES), unique=True),
+    st.sets(st.sampled_from(FIELDS), min_size=1),
+    st.sampled_from(["raw", "mask:replace-with-null", "aggregate_only(9)"]),
+    st.sampled_from(["L1", "L2", "L3", "L4"]),
+)
+def test_a_permit_changes_its_fields_alone_and_each_to_the_meet(catalogue, columns, rules, names, action, clearance):
+    text = f"roles: [{{id: clerk}}]\npurposes: [{{id: research}}]\nrules: [{', '.join(rules)}]\n"
+    text += f'subjects: [{{name: "user:he", roles: [clerk], clearance: {clearance}}}]\n'
+    decider = Decider(parse_access(text, "catalog/access.yaml", catalogue))
+    before = decided(decider, columns)
+    given_action = Outcome.parse(action)
+    after = decided(decider, columns, permit(*sorted(names), action=given_action))
+    for column in columns:
+        was, becomes = before[column.name], after[column.name]
+        closed = column.level is None or (RULES[3] in rules and not {"phone", "birth"}.isdisjoint(column.tags))
+        beyond = action == "raw" and column.level is not None and column.level > clearance
+        if column.name not in names or closed or beyond:
+            assert becomes.outcome == was.outcome
+        else:
+            assert becomes.outcome == (meet((was.outcome, given_action)) if was.rules else given_action)
