@@ -107,7 +107,8 @@ class Custody:
         if grant is None or not may_act_for(role, grant.subject):
             raise Refused(f"grant {header['grant']} is not one of role {role}", where="key service")
         token = str(header.get("token", ""))
-        proven = bool(token) and self.issuers.subject(token) == grant.subject
+        consumer = grant.subject.startswith("user:")
+        proven = consumer and bool(token) and self.issuers.subject(token) == grant.subject
         self.authority.require(grant, proven=proven, at=self.database.clock())
         return grant
 

@@ -28,6 +28,8 @@ from governance.keys import grants
 from governance.keys.names import DigestKeyName, KeyName
 from governance.keys.remote import RemoteKeyStore
 from governance.pipeline.context import Context, open_context
+from governance.pipeline.quarantine_export import export
+from governance.pipeline.quarantine_rows import ITEMS, opened
 from governance.pipeline.run import new_run, run_all
 from governance.state.tables import grant as grant_table
 from governance.state.tables import in_force, release, text
@@ -40,10 +42,12 @@ LOGIN = Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32)
 STEWARD = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 ACCESS = """\
 version: 1
-roles: [{{id: nurse}}]
+roles: [{{id: nurse}}, {{id: steward}}]
 purposes: [{{id: care}}, {{id: count}}]
 subjects:
   - {{name: "user:li", roles: [nurse], clearance: L4}}
+  - {{name: "user:chen", roles: [nurse, steward], department: water, clearance: L4}}
+  - {{name: "user:zhou", roles: [steward], department: water, clearance: L4}}
   - {{name: "user:wang"}}
 approvers: [{{subject: "user:wang", public_key: {public}}}]
 rules:
@@ -135,7 +139,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         context = made.context()
         for number in (1, 2):
             if number == 2:
-                home.deliver("water.meters", [FIRST[0], "2,110101199003070028,李四丁,21"])
+                home.deliver(
+                    "water.meters", [FIRST[0], "2,110101199003070028,李四丁,21", "9,110101199003070087,王九,-1"]
+                )
             assert run_all(context, month(number), run=new_run()).failed == ()
         _publish(context)
         context.database.close()
@@ -199,6 +205,28 @@ def test_the_pipeline_and_a_query_work_though_no_key_is_with_them(served: Served
     assert subjects == {"service:store@water", "service:store@power", "service:build@curated", "user:li"}
 
 
+def test_a_steward_exports_what_is_set_aside_with_its_own_token_and_a_repair_is_the_services(
+    served: Served, tmp_path: Path
+) -> None:
+    context, without = served.context("chen"), served.context()
+    try:
+        export(context, "water.meters", tmp_path / "rows.csv", subject="user:chen", purpose="care")
+        assert "王九" in (tmp_path / "rows.csv").read_text(encoding="utf-8")
+        with pytest.raises(GovernanceError):
+            export(without, "water.meters", tmp_path / "none.csv", subject="user:chen", purpose="care")
+        assert not (tmp_path / "none.csv").exists()
+        dataset = without.catalogue.datasets["water.meters"]
+        snapshot = without.lake.snapshot("water.meters__quarantine")
+        assert snapshot is not None
+        with opened(without, dataset, snapshot, Actor("user:chen", "quarantine", "r")) as rows:
+            assert rows.con.execute(f"SELECT holder FROM {ITEMS}").fetchall() == [("王九",)]  # noqa: S608
+        assert _custody(served)[-1]["kind"] == "opened"
+        assert _custody(served)[-1]["subject"] == "service:manage@water"
+    finally:
+        context.database.close()
+        without.database.close()
+
+
 @pytest.mark.parametrize("login", ["", "wang"])
 def test_without_a_token_of_that_very_subject_nothing_opens_for_it(served: Served, login: str) -> None:
     with pytest.raises(GovernanceError):
@@ -209,8 +237,8 @@ def test_without_a_token_of_that_very_subject_nothing_opens_for_it(served: Serve
 def test_forged_grants_give_nothing(served: Served) -> None:
     holder, supply = _key(served, "water.meters", "holder"), _key(served, "curated.supply", "holder")
     number = _key(served, "curated.supply", "person_no")
-    landed = KeyName("water", "water.meters", "landed")
-    wrapped = {key: RemoteKeyStore(served.socket).wrap(key, bytes(16)) for key in (holder, supply, number, landed)}
+    landed, raw = KeyName("water", "water.meters", "landed"), KeyName("water", "water.meters.quarantine", "raw")
+    wrapped = {key: RemoteKeyStore(served.socket).wrap(key, bytes(16)) for key in (holder, supply, number, landed, raw)}
     for subject, purpose, key, login in (
         ("service:store@power", "pipeline.store", holder, ""),
         ("service:collect@water", "pipeline.collect", landed, ""),
@@ -220,6 +248,9 @@ def test_forged_grants_give_nothing(served: Served) -> None:
         ("user:li", "care", supply, ""),
         ("user:li", "care", holder, "li"),
         ("user:li", "care", number, "li"),
+        ("user:li", "care", raw, "li"),
+        ("user:zhou", "care", raw, "zhou"),
+        ("user:chen", "count", raw, "chen"),
         ("user:li", "count", supply, "li"),
         ("user:wang", "care", supply, "wang"),
         ("user:nobody", "care", supply, "nobody"),
