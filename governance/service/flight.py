@@ -12,6 +12,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -25,7 +26,7 @@ from governance.service import flight_sql
 from governance.service.answers import pieces
 from governance.service.flight_sql import Command
 from governance.service.home import Home
-from governance.service.login import Login
+from governance.service.login import Caller, Login
 from governance.service.problems import BUSY, INTERNAL, Problem, Stopped, problem
 from governance.use.query import Answer, query
 from governance.workers import Limits
@@ -74,7 +75,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
             caller = context.get_middleware(_CALLER)
             command = _read(ticket.ticket)
             if command.name == _STATEMENT:
-                return self._answer(context, command.text(1) or "", caller.subject, caller.purpose)
+                return self._answer(context, command.text(1) or "", caller)
             return flight.RecordBatchStream(self._metadata(command, caller.subject, caller.purpose))
 
     def list_actions(self, context: Any) -> list[Any]:
@@ -101,7 +102,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
             return None, flight.Ticket(flight_sql.written(_STATEMENT, statement))
         return _schema_of(command), flight.Ticket(asked)
 
-    def _answer(self, call: Any, sql: str, subject: str, purpose: str) -> Any:
+    def _answer(self, call: Any, sql: str, caller: _Caller) -> Any:
         if not self._seats.acquire(blocking=False):
             raise Stopped(BUSY)
         answer: Answer | None = None
@@ -110,9 +111,9 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
         try:
             answer = query(
                 sql,
-                subject=subject,
-                purpose=purpose,
-                settings=self._context.settings,
+                subject=caller.subject,
+                purpose=caller.purpose,
+                settings=replace(self._context.settings, key_token=caller.token),
                 catalogue=self._home.catalogue(),
                 database=self._context.database,
                 lake=self._context.lake,
@@ -121,7 +122,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
                 cancelled=cancelled,
             )
             if answer.no_export:
-                self._home.refuse_export(answer, subject, purpose)
+                self._home.refuse_export(answer, caller.subject, caller.purpose)
             stream = self._stream(answer, over)
             next(stream)  # from here on its own end frees the seat, even when nobody reads it
             return flight.GeneratorStream(answer.schema, stream)
@@ -178,11 +179,11 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # PyArrow h
 
 
 class _Caller(flight.ServerMiddleware):  # type: ignore[misc]
-    """Who makes this call, and for which purpose."""
+    """Who makes this call, for which purpose, and the token that is carried to a key service."""
 
-    def __init__(self, subject: str, purpose: str) -> None:
+    def __init__(self, caller: Caller, purpose: str) -> None:
         super().__init__()
-        self.subject, self.purpose = subject, purpose
+        self.subject, self.token, self.purpose = caller.subject, caller.token, purpose
 
 
 class _CallerFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
@@ -196,7 +197,7 @@ class _CallerFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
         with _told():
             given = [(name.lower(), str(value)) for name, values in headers.items() for value in values]
             known = [(n.encode("ascii"), v.encode("utf-8")) for n, v in given if n in ("authorization", "x-api-key")]
-            return _Caller(self._login.subject(known), next((v for n, v in given if n == PURPOSE), ""))
+            return _Caller(self._login.caller(known), next((v for n, v in given if n == PURPOSE), ""))
 
 
 def _watch(call: Any, over: threading.Event, cancelled: threading.Event) -> None:

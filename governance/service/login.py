@@ -31,10 +31,6 @@ class Login:
         self._database = database
         self._issuer = Issuer(settings, database) if settings.issuer else None
 
-    def subject(self, headers: Sequence[tuple[bytes, bytes]]) -> str:
-        """The caller's name alone."""
-        return self.caller(headers).subject
-
     def caller(self, headers: Sequence[tuple[bytes, bytes]]) -> Caller:
         """`user:<sub>` or the service of an API key. Raises Stopped: every wrong login reads alike."""
         given = [(name, value.decode("latin-1")) for name, value in headers if name in (b"authorization", b"x-api-key")]
