@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from governance.cli.administrators import require_security
 from governance.config import load_settings
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def shred_command(
 
     Example: gov keys shred --dataset tax.invoices
     """
+    require_security("keys shred")
     from governance.pipeline.context import open_context
     from governance.pipeline.shred import destroy, keep
     from governance.pipeline.shred_plan import Selection, plan
