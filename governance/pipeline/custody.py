@@ -164,7 +164,7 @@ def _shown(contract: Dataset, shown: Restrictions, reviewed: dict[str, Any]) -> 
     """Keys of the columns that a scan under these restrictions reads: under the group of now, or of the reviewed level."""
     owner = contract.department or "curated"
     encrypted = {field.name: field for field in contract.fields if field.encrypted}
-    if any(column.outcome.mask is not None and column.outcome.mask.kind == "token" for column in shown.visible):
+    if any(scanner.is_keyed(column.outcome) for column in shown.visible):
         yield f"digest:purpose/{shown.purpose}"
     domains = {field.name: field.domain for field in contract.fields if field.domain}
     for column in shown.visible:
@@ -214,7 +214,7 @@ def _quarantine(
     groups = {encrypted[name] for name in _reads(shown) if name in encrypted}
     if any(column.outcome.kind == "raw" for column in shown.visible):
         groups.add(RAW_GROUP)
-    if any(column.outcome.mask is not None and column.outcome.mask.kind == "token" for column in shown.visible):
+    if any(scanner.is_keyed(column.outcome) for column in shown.visible):
         yield f"digest:purpose/{purpose}"
     for group in (*groups, *([FOOTER_GROUP] if groups else [])):
         yield base_name(KeyName(dataset.department, dataset.name + QUARANTINE, group))

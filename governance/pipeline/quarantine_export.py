@@ -139,8 +139,8 @@ def _record(context: Context, restrictions: Restrictions, request: Mapping[str, 
     table, snapshot = restrictions.table, restrictions.snapshot
     reads = request["reads"]
     assert isinstance(reads, Sequence)
-    tokens = sum(1 for c in restrictions.visible if c.outcome.mask is not None and c.outcome.mask.kind == "token")
-    budget = tokens * sum(file.rows for file in lake.files(table, snapshot))
+    rows = sum(file.rows for file in lake.files(table, snapshot))
+    budget = scanner.digests((c.outcome for c in restrictions.visible), rows)
     decision = restrictions.decision_hash
     at = database.clock()
     with database.unit_of_work() as tx:

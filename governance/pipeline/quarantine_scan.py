@@ -23,6 +23,7 @@ from governance.manage.patch import MASKED
 from governance.policy import masks
 from governance.policy.lattice import Outcome
 from governance.state.database import Database
+from governance.use.scanner import bind_ciphers
 
 BATCH_ROWS = 65_536
 
@@ -41,10 +42,12 @@ def scan(
     with duckdb.connect(config=config) as con:
         reads = list(dict.fromkeys([*request["reads"], "_batch", "_row", "_reasons", "_state"]))
         lake.bind(con, "source", request["table"], request["snapshot"], reads, grant_id=request["grant"])
+        key = DigestKeyName("purpose", request["purpose"])
+        outcomes = [Outcome.parse(outcome) for *_, outcome in request["columns"]]
+        bind_ciphers(con, outcomes, keystore, key, request["grant"])
         reader = con.sql(_query(request, reads)).to_arrow_reader(BATCH_ROWS)
         tokens = [name for name, *_, outcome in request["columns"] if outcome == "mask:token"]
         schema = pa.schema([(f.name, pa.string()) for f in reader.schema])
-        key = DigestKeyName("purpose", request["purpose"])
         made = _tokenised(reader, schema, [n + MASKED for n in tokens], keystore, key, request["grant"])
         emit(pa.RecordBatchReader.from_batches(schema, made))
     return {}

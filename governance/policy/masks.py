@@ -12,6 +12,8 @@ difference: where a string would come back as it went in (`show-first-4` of a na
     address-county        北京市东城区景山前街4号 -> 北京市东城区***
     date-decade           1987-06-05 -> 1980-01-01
     number-bucket(1000)   1234 -> 1000, the lower edge of its bucket
+    ff1                   13800138000 -> 40917733826: keyed, by purpose, of the same length and alphabet (`ff1.py`);
+                          ff1(36) with capitals, ff1(62) with all letters
 
 Strings count in code points, never in bytes or UTF-16 units. A value that has not the shape that a mask expects is
 hidden whole.
@@ -28,6 +30,7 @@ import sqlglot
 from sqlglot import exp
 
 from governance.catalog.types import ColumnType, Field
+from governance.policy.strength import weakness
 
 _STRING = frozenset({"string"})
 _DATES = frozenset({"date", "timestamp"})
@@ -82,6 +85,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "date-decade": _DATES,
     "number-bucket": _NUMBERS,
     "token": _STRING,
+    "ff1": _STRING,
 }
 """mask -> kinds of column that it takes."""
 
@@ -107,7 +111,7 @@ _PERIODS: Mapping[str, str] = {"truncate-to-year": "year", "truncate-to-month": 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mask:
-    """One mask; `width` only for number-bucket.
+    """One mask; `width` only for number-bucket, and for ff1 the radix when it is not 10.
 
     >>> Mask.parse("number-bucket(1000)")
     Mask(kind='number-bucket', width=1000)
@@ -128,7 +132,10 @@ class Mask:
         if found is None or found[1] not in KINDS:
             raise ValueError(f"not a mask; allowed: {', '.join(sorted(KINDS))}")
         width = int(found[2] or 0)
-        if (found[1] == "number-bucket") != (width >= 2):
+        if found[1] == "ff1":
+            if found[2] is not None and width not in (36, 62):
+                raise ValueError("ff1 (digits) takes no argument, ff1(36) has capitals too, ff1(62) all letters")
+        elif (found[1] == "number-bucket") != (width >= 2):
             raise ValueError("number-bucket takes a width of at least 2, no other mask takes an argument")
         return cls(found[1], width)
 
@@ -137,7 +144,7 @@ def expression(mask: Mask, column: exp.Expr, kind: ColumnType, *, salt: str = ""
     """The masked value of `column` as a DuckDB expression of the column's own type; never fails on a value.
 
     `salt` (hex, new for each query) is used by sha-256-query-local alone. A token is no expression: the scanner
-    derives it from the token column.
+    derives it from the token column. ff1 needs the function of `ff1.make_function`.
 
     >>> expression(Mask("replace-with-null"), exp.column("a", quoted=True), ColumnType("date")).sql("duckdb")
     'CAST(NULL AS DATE)'
@@ -151,6 +158,8 @@ def expression(mask: Mask, column: exp.Expr, kind: ColumnType, *, salt: str = ""
             text = "NULL"
         case "mask-to-fixed-value":
             text = _FIXED[kind.kind]
+        case "ff1":
+            text = f"gov_ff1(_v, {mask.width or 10})"
         case "number-bucket":
             text = _BUCKETS[kind.kind]
         case period if period in _PERIODS:
@@ -173,14 +182,7 @@ def fault(mask: Mask, field: Field) -> str:
         return f"{mask.kind} does not take {field.type.kind}"
     if mask.kind == "token" and field.domain is None:
         return "token needs a field with an identifier domain"
-    identifies = field.domain is not None or field.check is not None
-    short = field.max_length is not None and field.max_length <= 20
-    if mask.kind == "sha-256-global" and (identifies or short or field.pattern is not None):
-        return "an unkeyed hash of values that can be enumerated gives them away; use token or sha-256-query-local"
-    shows = mask.kind in ("show-first-4", "show-last-4") and field.encrypted and not identifies
-    if shows and (field.min_length or 0) < 12:
-        return f"{mask.kind} shows most of a value shorter than 12; declare a minLength of 12 or use another mask"
-    return ""
+    return weakness(mask, field)
 
 
 def coarser(left: Mask, right: Mask) -> Literal[-1, 0, 1] | None:

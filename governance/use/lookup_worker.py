@@ -33,7 +33,7 @@ from governance.policy.lattice import Outcome
 from governance.state.database import Database
 from governance.state.values import Actor
 from governance.use import consents
-from governance.use.scanner import is_token, needed, selected, tokenised
+from governance.use.scanner import bind_ciphers, is_token, needed, selected, tokenised
 
 REQUEST, KEY = "_request", "_key"
 ASKED = pa.schema([(REQUEST, pa.int32()), (KEY, pa.int32()), ("value", pa.string()), ("columns", pa.string())])
@@ -90,6 +90,8 @@ class _Serving:
         self._points = serving.Points(self._lake, self._layout, keystore=self._keystore, grant_id=request["grant"])
         self._con = connect(from_request(request["settings"]))
         consents.bind(self._con, self._where, self._lake.database)
+        key = DigestKeyName("purpose", request["purpose"])
+        bind_ciphers(self._con, (outcome for _, _, outcome in self._columns), self._keystore, key, request["grant"])
         self._salted = any(o.mask is not None and o.mask.kind == "sha-256-query-local" for _, _, o in self._columns)
 
     def answers(self, asked: pa.RecordBatchReader) -> pa.RecordBatchReader:

@@ -198,10 +198,11 @@ def record_access(
         key for scan in scans for key in lake.keys(scan.restrictions.table, scan.restrictions.snapshot, scan.reads)
     )
     budget = sum(
-        sum(file.rows for file in lake.files(scan.restrictions.table, scan.restrictions.snapshot))
+        scanner.digests(
+            (column.outcome for column in scan.columns),
+            sum(file.rows for file in lake.files(scan.restrictions.table, scan.restrictions.snapshot)),
+        )
         for scan in scans
-        for column in scan.columns
-        if column.outcome.mask is not None and column.outcome.mask.kind == "token"
     )
     digest_keys = (DigestKeyName("purpose", actor.purpose),) if budget else ()
     tables: dict[str, Json] = {

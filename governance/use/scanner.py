@@ -6,7 +6,7 @@ It runs in a process of its own and streams only what the subject may see. The u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -17,11 +17,12 @@ from sqlglot import exp
 
 from governance.catalog.types import TOKEN_SUFFIX, ColumnType
 from governance.config import from_request
+from governance.keys.ciphers import DIGESTS, cipher_key
 from governance.keys.names import DigestKeyName, KeyStore
 from governance.keys.open import open_keystore
 from governance.keys.tokens import TOKEN_BYTES, purpose_tokens
 from governance.lake.lake import Lake
-from governance.policy import masks
+from governance.policy import ff1, masks
 from governance.policy.lattice import Outcome
 from governance.state.database import Database
 from governance.use import consents
@@ -53,6 +54,8 @@ def scan(
         read = needed(columns, where, grouped["identifiers"] if grouped else ())
         lake.bind(con, "source", request["table"], request["snapshot"], read, grant_id=request["grant"])
         consents.bind(con, where, database)
+        key = DigestKeyName("purpose", request["purpose"])
+        bind_ciphers(con, (outcome for _, _, outcome in columns), keystore, key, request["grant"])
         query = exp.select(*(selected(*column, salt=request["salt"]) for column in columns)).from_("source")
         query = query.where(where) if where is not None else query
         if grouped:
@@ -62,7 +65,6 @@ def scan(
         schema = reader.schema
         for at in tokens:
             schema = schema.set(at, pa.field(schema.field(at).name, pa.string()))
-        key = DigestKeyName("purpose", request["purpose"])
         counted = [0]
         batches = tokenised(reader, schema, tokens, keystore, key, request["grant"], counted)
         emit(pa.RecordBatchReader.from_batches(schema, batches))
@@ -105,6 +107,30 @@ def _groups(
 def is_token(outcome: Outcome) -> bool:
     """Whether the subject gets tokens of its purpose."""
     return outcome.mask is not None and outcome.mask.kind == "token"
+
+
+def is_cipher(outcome: Outcome) -> bool:
+    """Whether the subject gets ciphers (ff1) under a key of its purpose."""
+    return outcome.mask is not None and outcome.mask.kind == "ff1"
+
+
+def is_keyed(outcome: Outcome) -> bool:
+    """Whether a scan needs the purpose's key for it."""
+    return is_token(outcome) or is_cipher(outcome)
+
+
+def bind_ciphers(
+    con: duckdb.DuckDBPyConnection, outcomes: Iterable[Outcome], keystore: KeyStore, key: DigestKeyName, grant: str
+) -> None:
+    """Let `con` make the ciphers of a purpose, if any of `outcomes` is one; without it, a query with ff1 fails."""
+    if any(map(is_cipher, outcomes)):
+        ff1.make_function(con, cipher_key(keystore, key, grant))
+
+
+def digests(outcomes: Iterable[Outcome], rows: int) -> int:
+    """How many values a scan of `rows` takes off the budget of its purpose's key."""
+    asked = tuple(outcomes)
+    return rows * sum(map(is_token, asked)) + (DIGESTS if any(map(is_cipher, asked)) else 0)
 
 
 def tokenised(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from governance.catalog.types import ColumnType
+from governance.policy.ff1 import make_function
 from governance.policy.masks import ICEBERG, KINDS, Mask, coarser, expression
 
 SALT = "00" * 16
@@ -23,6 +24,7 @@ IDENTITY = ("replace-with-null", "mask-to-fixed-value")
 @pytest.fixture(scope="module")
 def con():
     with duckdb.connect() as connection:
+        make_function(connection, b"\x01" * 32)
         yield connection
 
 
@@ -114,6 +116,7 @@ TEXT = st.one_of(
 @given(values=st.lists(TEXT.filter(lambda text: "\0" not in text), min_size=1, max_size=20))
 def test_a_string_mask_never_returns_its_input(values):
     with duckdb.connect() as con:
+        make_function(con, b"\x01" * 32)
         for kind in set(STRING_MASKS) - set(IDENTITY):
             results = [result for result, _ in masked(con, kind, values)]
             assert all(result != value for result, value in zip(results, values, strict=True)), kind

@@ -61,6 +61,8 @@ def masked(mask: Mask, column: exp.Expr, kind: ColumnType, dialect: Dialect) -> 
     match mask.kind:
         case "token":
             raise Inexpressible("tokens are made with a key that does not leave the key custody")
+        case "ff1":
+            raise Inexpressible("ciphers are made with a key that does not leave the key custody")
         case "sha-256-query-local":
             raise Inexpressible("its salt is new for each query, which no view or mask of the target can be")
         case "replace-with-null":
