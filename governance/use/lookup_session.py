@@ -40,6 +40,8 @@ MAX_ROWS = 10_000
 """Rows of one answer."""
 SESSION_SECONDS = 900
 _GROUP_KEYS = 20_000
+_ROWS_A_KEY = 8
+"""What the budget of a purpose's tokens allows for the same rows to be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +218,9 @@ def opened(decided: Decided, *, budget: int, left: int, settings: Settings, data
     columns = [(column.name, column.type, column.outcome) for column in restrictions.visible]
     where = _where(restrictions)
     read = scanner.needed(columns, where)
-    tokens = sum(scanner.is_token(outcome) for _, _, outcome in columns)
     rows = sum(file.rows for file in lake.files(restrictions.table, restrictions.snapshot))
+    answered = rows + left * _ROWS_A_KEY
+    digests = scanner.digests((outcome for _, _, outcome in columns), answered)
     actor = Actor(restrictions.subject, restrictions.purpose, f"lookup-{restrictions.decision_hash[:16]}")
     at = database.clock()
     with database.unit_of_work() as tx:
@@ -232,8 +235,8 @@ def opened(decided: Decided, *, budget: int, left: int, settings: Settings, data
             tx,
             actor=actor,
             keys=lake.keys(restrictions.table, restrictions.snapshot, read),
-            digest_keys=(DigestKeyName("purpose", restrictions.purpose),) if tokens else (),
-            digest_budget=tokens * rows,
+            digest_keys=(DigestKeyName("purpose", restrictions.purpose),) if digests else (),
+            digest_budget=digests,
             **common,
         )
         own = DigestKeyName("domain", decided.domain)
