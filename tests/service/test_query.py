@@ -11,6 +11,7 @@ import pytest
 
 from governance.client import ARROW
 from governance.service.problems import CODES
+from governance.use.who_sees import explain
 from tests.service.conftest import COUNT, bearer, serving, token
 from tests.use.asking import ledger
 from tests.use.conftest import CANARIES
@@ -182,3 +183,21 @@ def test_other_paths_methods_and_forms_are_refused_in_the_same_shape(served):
     assert served.get("/v1/query").json()["code"] == "method"
     assert served.ask("SELECT 1", Accept="text/csv").json()["code"] == "not_acceptable"
     assert served.get("/v1/tables/").json()["code"] == "not_there"
+
+
+@pytest.mark.parametrize(("subject", "purpose"), [("li", "statistics"), ("li", "research"), ("zhao", "benefits")])
+def test_what_a_caller_is_told_of_a_table_is_what_the_steward_is_told_of_the_caller(served, subject, purpose):
+    common = {"catalogue": served.home.catalogue, "database": served.home.database, "lake": served.home.lake}
+    whole = explain("curated.person", subject=f"user:{subject}", purpose=purpose, **common)
+    (told,) = served.get(f"/v1/tables/curated.person?purpose={purpose}", subject).json()["purposes"]
+    own = {field["field"]: (field["outcome"], field["rules"]) for field in told["fields"]}
+    opened = [sight for sight in whole if not sight.outcome.startswith("none")]
+    assert own == {sight.field: (sight.outcome, list(sight.rules)) for sight in opened}
+    assert {sight.field for sight in whole} - set(own)
+    assert told["filtered"] == any(sight.filtered for sight in whole)
+
+
+def test_an_aggregate_only_field_is_no_column_of_rows(served):
+    answer = served.ask("SELECT income FROM curated.person")
+    assert (answer.status_code, answer.json()["code"]) == (422, "aggregate_only")
+    assert "income" not in [column["name"] for column in served.ask("SELECT * FROM curated.person").json()["columns"]]
