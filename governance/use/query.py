@@ -210,6 +210,7 @@ def record_access(
             "snapshot": str(scan.restrictions.snapshot),
             "decision_hash": scan.restrictions.decision_hash,
             "columns": {column.name: str(column.outcome) for column in scan.columns},
+            **({"permits": [permit.id for permit in scan.restrictions.permits]} if scan.restrictions.permits else {}),
         }
         for scan in scans
     }
