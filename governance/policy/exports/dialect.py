@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 import sqlglot
 from sqlglot import exp
@@ -129,7 +129,9 @@ def condition(row_filter: RowFilter, types: Mapping[str, ColumnType], dialect: D
         case Not():
             return exp.not_(condition(row_filter.part, types, dialect))
         case Consented():
-            raise Inexpressible("consents are not there to be asked")
+            raise Inexpressible("rows depend on consents, which end at once when they are withdrawn")
+        case _:
+            assert_never(row_filter)
 
 
 def before(until: datetime, dialect: Dialect) -> exp.Expr:

@@ -1,7 +1,7 @@
 """Iceberg REST `read-restrictions`: a file for each subject, purpose and table, in the standard's own field names.
 
-Additions are `deny`, `gov:<mask>`, and in the row filter the expressions `gov:before`, `gov:no-export` and
-`gov:max-rows`. They stand only where the standard has a reader fail that does not know them: an unknown action, an unknown
+Additions are `deny`, `gov:<mask>`, and in the row filter the expressions `gov:before`, `gov:consented`, `gov:no-export`
+and `gov:max-rows`. They stand only where the standard has a reader fail that does not know them: an unknown action, an unknown
 expression. Nothing is closed by a key that a reader may overlook.
 """
 
@@ -100,6 +100,8 @@ def _additions(scope: Scope) -> Iterable[Loss]:
             yield field_loss(restrictions, column, f"a mask of our own: {_FAILS}", closes=False)
     if scope.until is not None:
         yield whole_table(restrictions, f"gov:before, an end in time: {_FAILS}", closes=False)
+    if restrictions.consents:
+        yield whole_table(restrictions, f"gov:consented, rows by consent: {_FAILS}", closes=False)
     if restrictions.no_export or restrictions.max_rows is not None:
         yield whole_table(restrictions, f"obligations: {_FAILS}", closes=False)
 

@@ -16,7 +16,8 @@ from governance.policy.restrictions import Restricted, Restrictions
 _KNOWN = frozenset(
     {"v", "subject", "purpose", "table", "snapshot", "policies", "permits", "read-restrictions", "obligations"}
 )
-_OBLIGATIONS = frozenset({"no-export", "max-rows"})
+_OBLIGATIONS = frozenset({"no-export", "max-rows", "aggregates-a-day"})
+"""The last one is about columns that are aggregate-only: they are closed in every export."""
 _PLAIN = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 

@@ -15,6 +15,7 @@ from governance.errors import DeclarationError
 from governance.policy.exports.iceberg import export as iceberg
 from governance.policy.exports.model import Scope
 from governance.policy.exports.targets import TARGETS
+from governance.policy.filters import And, Consented
 from governance.policy.lattice import RAW
 from governance.policy.masks import KINDS, Mask, fault
 from governance.policy.permits import Permit
@@ -191,3 +192,18 @@ def test_an_approved_request_ends_with_the_export():
     made = TARGETS["trino"]([Scope(replace(scope.restrictions, permits=(permit,)))])
     assert "2026-06-02T00:00:00.000000Z" in made.files["rules.json"]
     assert "gov:before" in json.dumps(iceberg([Scope(replace(scope.restrictions, permits=(permit,)))]).files)
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_rows_that_depend_on_consent_are_exported_to_nobody(target):
+    scope = next(s for s in scopes() if s.restrictions.subject == "user:plain" and s.restrictions.visible)
+    asked = Consented(scope="cohort", domain="person", column="open")
+    row_filter = And.model_construct(parts=(asked,))
+    made = TARGETS[target]([Scope(replace(scope.restrictions, row_filter=row_filter))])
+    (loss,) = [loss for loss in made.losses if not loss.field]
+    assert "consent" in loss.reason
+    if target == "iceberg":  # kept as an expression that a reader of the standard has to fail on
+        assert '"gov:consented"' in made.files["p_plain/user-plain/curated.plain.json"]
+    else:
+        assert loss.closes
+        assert not any("user:plain" in text and "open" in text for text in made.files.values())

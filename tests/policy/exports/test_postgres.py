@@ -9,8 +9,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from governance.catalog.types import ColumnType, Field
 from governance.policy.exports.model import Scope
 from governance.policy.exports.postgres import export, reader_role, session_role
+from governance.policy.filters import Compare
+from governance.policy.lattice import RAW, Outcome
+from governance.policy.restrictions import Restricted, Restrictions
 from governance.use.export import read_scopes
 from tests.policy.exports.conftest import connect
 from tests.policy.exports.home import PEOPLE, PERSON, ROWS, published
@@ -49,8 +53,9 @@ def load(url, database, made, rows=ROWS):
         for table, (fields, values) in rows.items():
             schema, _, name = table.partition(".")
             found = admin.execute(
-                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum",
-                [f"{schema}.{name}"],
+                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) "
+                "AND attnum > 0 ORDER BY attnum",
+                [schema, name],
             ).fetchall()
             at = {f.name: i for i, f in enumerate(fields)}
             copy = sql.SQL("COPY {}.{} FROM STDIN").format(IDENTIFIER(schema), IDENTIFIER(name))
@@ -317,3 +322,32 @@ def test_no_two_pairs_share_a_role():
     roles = [make(*pair) for pair in product(subjects, purposes) for make in (session_role, reader_role)]
     assert len(set(roles)) == len(roles)
     assert all(len(role.encode()) <= 63 for role in roles)
+
+
+def test_names_with_quotes_and_ends_of_statements_reach_the_server_as_names(database):
+    """Also those that no decision of ours opens: Cedar refuses a name with a quote."""
+    subject, purpose = "user:q'uo\"te\\;--%s", 'p\'; DROP ROLE "governor"; -- \\ $gov$ %(x)s'
+    table, field = 'curated.t"; DROP TABLE x; --', "f\"'\\; $gov$ -- {}"
+    hostile = "v'; DROP TABLE x; -- \\' $gov$ %s"
+    kind = ColumnType("string")
+    columns = (
+        Restricted(field, 1, kind, RAW, ("r",), "raw by r"),
+        Restricted("masked'\"", 2, kind, Outcome.parse("mask:show-first-4"), ("r",), "masked by r"),
+    )
+    row_filter = Compare(column=field, op="in", values=(hostile, "other"))
+    made = export([Scope(Restrictions(subject, purpose, table, 7, columns, row_filter, False, None, ("h",)))])
+    assert not made.losses
+    fields = tuple(Field(column.name, kind, column.name) for column in columns)
+    load(*database, made, {table: (fields, [(hostile, "secret"), ("hidden", "secret")])})
+    with session(database, subject, purpose) as con:
+        name = table.partition(".")[2]
+        rows = con.execute(sql.SQL("SELECT * FROM {}").format(IDENTIFIER(name))).fetchall()
+    assert rows == [(hostile, "secrxx")]
+
+
+def test_a_name_that_the_server_would_cut_is_closed_and_named():
+    kind = ColumnType("string")
+    columns = (Restricted("长" * 22, 1, kind, RAW, ("r",), ""), Restricted("a\nb", 2, kind, RAW, ("r",), ""))
+    made = export([Scope(Restrictions("user:a", "p", "curated.t", 7, columns, None, False, None, ("h",)))])
+    assert [(loss.field, loss.closes) for loss in made.losses] == [("长" * 22, True), ("a\nb", True)]
+    assert "CREATE VIEW" not in made.files["policy.sql"]
