@@ -69,8 +69,10 @@ def test_a_broken_glass_shows_raw_at_once_until_it_is_over(home):
     [entry] = ledger(home, "break_glass")
     assert entry["facts"]["request"] == made.id
     assert entry["actor"]["subject"] == "user:li"
+    assert ledger(home, "access")[-1]["facts"]["tables"]["curated.person"]["permits"] == [f"break-glass:{made.id[:16]}"]
     later(home, hours=1, seconds=1)
     assert "王小明" not in names_seen(home)
+    assert "permits" not in ledger(home, "access")[-1]["facts"]["tables"]["curated.person"]
 
 
 def test_ending_it_early_ends_it(home):
