@@ -64,8 +64,8 @@ class Custody:
                 except GovernanceError as failed:
                     error = failed
             return {"error": type(error).__name__, "message": error.found, "where": error.where}, b""
-        except SQLAlchemyError as failed:
-            found = f"the state database does not answer: {type(failed).__name__}"
+        except (SQLAlchemyError, OSError) as failed:
+            found = f"the key service cannot read what it decides by: {type(failed).__name__}"
             return {"error": "StorageError", "message": found, "where": "key service"}, b""
         except (KeyError, ValueError, TypeError, AttributeError):
             return {"error": "Refused", "message": "malformed request", "where": "key service"}, b""

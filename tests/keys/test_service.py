@@ -280,6 +280,21 @@ def test_a_malformed_request_is_refused_and_the_service_goes_on(custody: Custody
     assert custody.answer({"operation": "wrap", "key": str(KEY)}, bytes(16), "collect")[0]["wrapped"]
 
 
+def test_what_cannot_be_read_opens_nothing_and_the_service_goes_on(
+    database: Database, custody: Custody, rules: FixedRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapped = custody.answer({"operation": "wrap", "key": str(KEY)}, bytes(16), "*")[0]["wrapped"]
+    ask = {"operation": "unwrap", "key": str(KEY), "wrapped": wrapped, "grant": _grant(database)}
+
+    def gone() -> Facts:
+        raise FileNotFoundError("catalog")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(rules, "facts", gone)
+        assert custody.answer(ask, b"", "store")[0]["error"] == "StorageError"
+    assert custody.answer(ask, b"", "store")[1] == bytes(16)
+
+
 def test_an_unknown_system_user_has_no_role() -> None:
     assert role_of(os.getuid()) == "*"
     assert role_of(2_000_000_000) is None

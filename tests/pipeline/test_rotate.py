@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,6 +189,28 @@ def test_originals_wrapped_anew_open_after_the_old_epoch_was_destroyed(home: Hom
     assert sorted(originals(home).values()) == before
     assert {key.rpartition("/")[2] for key in originals(home)} == {"2"}
     assert len(entries(home, "keys_rewrapped")) == 1
+
+
+@pytest.mark.parametrize("point", ["keys.in_rotate", "keys.in_rewrap"])
+def test_a_rotation_that_was_killed_is_finished_by_the_same_call(home: Home, point: str) -> None:
+    before = sorted(originals(home).values())
+    with home.opened() as context:
+        plan_hash = keep_rotation(
+            context, plan_rotation(context, Rotation(datasets=("water.meters",), groups=("landed",)))
+        )
+    given = [word for name, text in approvals(plan_hash).items() for word in ("--approve", f"{name}={text}")]
+    command = [sys.executable, "-m", "governance.cli.main", "--home", str(home.folder), "keys", "rotate"]
+    command += ["--plan", plan_hash, *given, "--rewrap"]
+    killed = subprocess.run(command, env={**os.environ, "GOV_CRASH_AT": point}, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert sorted(originals(home).values()) == before
+    assert len(entries(home, "keys_rotated")) == (1 if point == "keys.in_rotate" else 2)
+    assert entries(home, "keys_rewrapped") == []
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert b"wrapped anew: 2 originals of 2 batches" in done.stdout
+    assert sorted(originals(home).values()) == before
+    assert {key.rpartition("/")[2] for key in originals(home)} == {"3"}
+    assert (len(entries(home, "keys_rotated")), len(entries(home, "keys_rewrapped"))) == (2, 2)
 
 
 def test_a_manifest_cannot_lend_a_dataset_another_ones_key(home: Home) -> None:
