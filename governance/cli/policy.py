@@ -49,7 +49,7 @@ def diff_command(home: Path | None, old: Path | None, new: Path | None, as_json:
     """
     from governance.catalog.load import load_catalogue
     from governance.policy.access import parse_access
-    from governance.policy.diff import counted, diff, new_approvers
+    from governance.policy.diff import counted, diff, new_approvers, wider_break_glass
 
     settings = load_settings(home)
     catalogue = load_catalogue(settings)
@@ -59,17 +59,20 @@ def diff_command(home: Path | None, old: Path | None, new: Path | None, as_json:
     after = parse_access(new_text, new_name, catalogue)
     changes = diff(before, after, catalogue, at=datetime.now(UTC))
     approvers = new_approvers(before, after)
-    widens = bool(approvers) or any(change.widens for change in changes)
+    glasses = wider_break_glass(before, after)
+    widens = bool(approvers or glasses) or any(change.widens for change in changes)
     counts = counted(changes)
     if as_json:
         listed = [_as_dict(change) for change in changes]
         whole = {"old": old_name, "new": new_name, "widens": widens, "counts": counts, "new_approvers": list(approvers)}
-        click.echo(json.dumps({**whole, "changes": listed}, ensure_ascii=False))
+        click.echo(json.dumps({**whole, "break_glass": list(glasses), "changes": listed}, ensure_ascii=False))
     else:
         click.echo(f"{old_name} -> {new_name}")
         _show(changes)
         for subject in approvers:
             click.echo(f"{subject} may sign under a key that did not count before")
+        for line in glasses:
+            click.echo(line)
         total = f"{counts['gains']} gained, {counts['loses']} lost, {counts['differs']} not comparable"
         click.echo(f"{total}: {counts['subjects']} subjects, {counts['fields']} fields")
     if widens:

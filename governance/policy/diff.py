@@ -91,12 +91,34 @@ def new_approvers(old: Access, new: Access) -> tuple[str, ...]:
     return tuple(sorted({a.subject for a in new.approvers if (a.subject, a.public_key) not in before}))
 
 
+def wider_break_glass(old: Access, new: Access) -> tuple[str, ...]:
+    """Who may break the glass further, longer, for more purposes or with a later review than in `old`, in words."""
+    before, after = _glasses(old), _glasses(new)
+    found = []
+    for (subject, purpose), (level, hours, days) in sorted(after.items()):
+        was = before.get((subject, purpose))
+        if was is None or level > was[0] or hours > was[1] or days > was[2]:
+            limits = f"up to {level}, for {hours} hours, with a review within {days} days"
+            found.append(f"{subject} may break the glass for {purpose} {limits}")
+    return tuple(found)
+
+
 def counted(changes: Iterable[Change]) -> Mapping[str, int]:
     """How many changes go in each direction, and how many subjects and fields they concern."""
     every = tuple(changes)
     directions = {name: sum(c.direction == name for c in every) for name in ("gains", "loses", "differs")}
     subjects, fields = {c.subject for c in every}, {(c.table, c.field) for c in every}
     return {**directions, "subjects": len(subjects), "fields": len(fields)}
+
+
+def _glasses(access: Access) -> dict[tuple[str, str], tuple[Level, int, int]]:
+    """(subject, purpose) -> how far they may break the glass."""
+    section = access.break_glass
+    if section is None:
+        return {}
+    limits = section.max_level, section.max_hours, section.review_days
+    members = [subject.name for subject in access.subjects if set(subject.roles).intersection(section.roles)]
+    return {(member, purpose): limits for member in members for purpose in section.purposes}
 
 
 class _Side:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from governance.policy.access import parse_access
 from governance.policy.decide import Column, Decider
+from governance.policy.diff import wider_break_glass
 from governance.policy.lattice import RAW, Outcome, meet
 from governance.policy.permits import Permit
 from governance.policy.restrictions import Policy, compile_restrictions
@@ -174,6 +175,25 @@ def test_faults_of_the_break_glass_section_have_their_line(catalogue):
         assert expected.partition(".")[0] in found
     unreviewed = "".join(line for line in ACCESS.splitlines(True) if not line.startswith("approvers"))
     assert "nobody can review it" in faults(unreviewed, catalogue)[0]
+
+
+def test_policy_diff_tells_who_may_break_the_glass_further(catalogue):
+    old = parse_access(ACCESS, "catalog/access.yaml", catalogue)
+    for change, expected in [
+        (("max_hours: 4", "max_hours: 2"), False),
+        (("max_level: L3", "max_level: L1"), False),
+        (("max_level: L3", "max_level: L4"), True),
+        (("max_hours: 4", "max_hours: 8"), True),
+        (("max_hours: 4", "max_hours: 4, review_days: 9"), True),
+        (("purposes: [benefits], max", "purposes: [research], max"), True),
+        (('"user:he", clearance', '"user:he", roles: [clerk], clearance'), True),
+    ]:
+        new = parse_access(ACCESS.replace(*change), "catalog/access.yaml", catalogue)
+        assert bool(wider_break_glass(old, new)) is expected, change
+    without = parse_access(ACCESS.replace("break_glass: {", "# {"), "catalog/access.yaml", catalogue)
+    assert wider_break_glass(old, without) == ()
+    [line] = wider_break_glass(without, old)
+    assert line == "user:zhao may break the glass for benefits up to L3, for 4 hours, with a review within 3 days"
 
 
 FIELDS = ("id_number", "name", "phone", "born", "income", "district", "rank", "note")
