@@ -2,6 +2,10 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -36,8 +40,11 @@ class FixedRules:
     """Rules that a test says."""
 
     shown: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    gone: bool = False
 
     def facts(self) -> Facts:
+        if self.gone:
+            raise FileNotFoundError("catalog")
         tables = {"tax": frozenset({"tax.invoices", "tax.invoices.quarantine"}), "water": frozenset({"water.meters"})}
         return Facts(
             tables,
@@ -281,23 +288,50 @@ def test_a_malformed_request_is_refused_and_the_service_goes_on(custody: Custody
 
 
 def test_what_cannot_be_read_opens_nothing_and_the_service_goes_on(
-    database: Database, custody: Custody, rules: FixedRules, monkeypatch: pytest.MonkeyPatch
+    database: Database, custody: Custody, rules: FixedRules
 ) -> None:
     wrapped = custody.answer({"operation": "wrap", "key": str(KEY)}, bytes(16), "*")[0]["wrapped"]
     ask = {"operation": "unwrap", "key": str(KEY), "wrapped": wrapped, "grant": _grant(database)}
 
-    def gone() -> Facts:
-        raise FileNotFoundError("catalog")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(rules, "facts", gone)
-        assert custody.answer(ask, b"", "store")[0]["error"] == "StorageError"
+    rules.gone = True
+    assert custody.answer(ask, b"", "store")[0]["error"] == "StorageError"
+    rules.gone = False
     assert custody.answer(ask, b"", "store")[1] == bytes(16)
 
 
 def test_an_unknown_system_user_has_no_role() -> None:
     assert role_of(os.getuid()) == "*"
     assert role_of(2_000_000_000) is None
+
+
+ASK = """
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect(sys.argv[1])
+    body = json.dumps({"operation": "wrap", "key": "tax/tax.invoices/L3/1", "payload": 16}).encode()
+    asked.sendall(len(body).to_bytes(4, "big") + body + bytes(16))
+    stream = asked.makefile("rb")
+    print(stream.read(int.from_bytes(stream.read(4), "big")).decode())
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_a_process_of_another_user_that_has_no_role_gets_nothing(custody: Custody) -> None:
+    with tempfile.TemporaryDirectory(prefix="gov-keys-") as folder:
+        Path(folder).chmod(0o755)
+        running = server(Path(folder) / "keys.sock", custody)
+        (Path(folder) / "keys.sock").chmod(0o666)
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            command = [shutil.which("python3", path="/usr/bin") or sys.executable, "-c", ASK, f"{folder}/keys.sock"]
+            done = subprocess.run(command, user=65_534, capture_output=True, check=True, text=True)
+        finally:
+            running.shutdown()
+            running.server_close()
+            thread.join()
+    assert json.loads(done.stdout)["message"] == "this system user has no role"
+    assert custody.keyring.names() == ()
 
 
 def test_no_service_is_a_storage_error_that_says_what_to_do(tmp_path: Path) -> None:
