@@ -265,10 +265,10 @@ def _uid(kind: str, name: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A Cedar string literal."""
+    """A Cedar string literal, in the one form that Cedar takes for an entity's name: with quotes of both kinds escaped."""
     if any(ord(character) < 32 for character in value):
         raise Refused("a name in the access rules holds a control character", do="correct the name")
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'") + '"'
 
 
 def _micros(at: datetime) -> int:
