@@ -21,11 +21,11 @@ STRING, DATE = ColumnType("string"), ColumnType("date")
 L1, L2, L3, L4 = Level
 ACCESS = f"""\
 roles: [{{id: counter}}, {{id: clerk}}]
-purposes: [{{id: counting}}, {{id: care}}, {{id: "O`Brien; DROP \\\\ %"}}]
+purposes: [{{id: counting}}, {{id: care}}, {{id: "O'Brien; DROP \\\\ %"}}]
 subjects:
   - {{name: "user:li", roles: [counter], department: health, clearance: L3}}
   - {{name: "user:zhao", roles: [clerk], clearance: L4, attributes: {{places: ["110101"], least: 2}}}}
-  - {{name: "user:o;--%s$gov$", roles: [clerk], clearance: L4, attributes: {{places: ["110102", "110103"], least: 0}}}}
+  - {{name: "user:o'neil;--%s$gov$", roles: [clerk], clearance: L4, attributes: {{places: ["110102", "110103"], least: 0}}}}
   - {{name: "user:idle"}}
   - {{name: "user:wang"}}
 approvers: [{{subject: "user:wang", public_key: "{PUBLIC_KEY}"}}]
@@ -49,7 +49,7 @@ rules:
   - {{id: never, roles: [counter, clerk], purposes: [counting, care], where: {{tags: [secret]}}, action: none}}
   - id: hostile
     roles: [clerk]
-    purposes: ["O`Brien; DROP \\\\ %"]
+    purposes: ["O'Brien; DROP \\\\ %"]
     where: {{tables: [curated.place]}}
     action: raw
     row_filter: {{not: {{column: label, op: "=", value: "'; DROP TABLE curated.place; -- \\\\ % $gov$"}}}}
@@ -83,7 +83,7 @@ PERSON = (
 PLACE = (
     field("code", STRING, L1),
     field("label", STRING, L1),
-    field("odd ; $gov$ `%s` 名", STRING, L1),
+    field("odd ' ; $gov$ `%s` 名", STRING, L1),
     field("since", DATE, L2, "birth"),
 )
 PEOPLE = [

@@ -24,7 +24,7 @@ from tests.policy.exports.golden import scopes
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 NAMES = ("plain", "ünï 名", "a`b", "per%cent $x", "semi;--", "q'uote", "Upper", "star*", "cur{ly}", "${x}", "w" * 70)
-SUBJECTS = ("user:li", "user:a.*", "user:x;--`", "service:robot$1", "user:名")
+SUBJECTS = ("user:li", "user:a.*", "user:o'neil", "user:x;--`", "service:robot$1", "user:名")
 PURPOSES = ("counting", "Care; DROP", "p_counting", "a`b {x} *")
 KIND = {
     "s": ColumnType("string"),

@@ -249,8 +249,8 @@ def test_statistics_of_the_base_table_are_closed(applied):
 
 
 def test_hostile_names_break_out_of_nothing(applied, home):
-    purpose = "O`Brien; DROP \\ %"
-    subject = "user:o;--%s$gov$"
+    purpose = "O'Brien; DROP \\ %"
+    subject = "user:o'neil;--%s$gov$"
     odd = next(f.name for f in ROWS["curated.place"][0] if f.name.startswith("odd"))
     with session(applied, subject, purpose) as con:
         assert canonical(con.execute("SELECT * FROM place").fetchall()) == canonical(
@@ -325,7 +325,7 @@ def test_no_two_pairs_share_a_role():
 
 
 def test_names_with_quotes_and_ends_of_statements_reach_the_server_as_names(database):
-    """Also those that no decision of ours opens: Cedar refuses a name with a quote."""
+    """Also those that access.yaml and contracts do not let through."""
     subject, purpose = "user:q'uo\"te\\;--%s", 'p\'; DROP ROLE "governor"; -- \\ $gov$ %(x)s'
     table, field = 'curated.t"; DROP TABLE x; --', "f\"'\\; $gov$ -- {}"
     hostile = "v'; DROP TABLE x; -- \\' $gov$ %s"
