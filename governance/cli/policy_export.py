@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shutil
 import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,13 +38,16 @@ def command(home: Path | None, folder: Path, target: str, as_json: bool) -> None
     """
     from governance.pipeline.context import open_context
     from governance.policy.exports.targets import TARGETS as EXPORTS
-    from governance.use.export import read_scopes
+    from governance.state.values import Actor
+    from governance.use.export import read_scopes, record_export
 
     _replaceable(folder)
     context = open_context(load_settings(home))
     found = read_scopes(catalogue=context.catalogue, database=context.database, lake=context.lake)
     export = EXPORTS[target](found.scopes)
-    report = export.report(found.scopes, release=found.release, at=found.at)
+    actor = Actor(f"system:{pwd.getpwuid(os.getuid()).pw_name}", "use.export", uuid.uuid4().hex)
+    whole = record_export(found, target, export.files, database=context.database, actor=actor)
+    report = {"files_sha256": whole, **export.report(found.scopes, release=found.release, at=found.at)}
     _replace(folder, {**export.files, REPORT: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
     if as_json:
         click.echo(json.dumps(report, ensure_ascii=False))

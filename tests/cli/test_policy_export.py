@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ from governance.cli.main import group
 from governance.cli.policy_export import TARGETS
 from governance.config import load_settings
 from governance.errors import Refused
+from governance.ledger.entry import canonical
 from governance.policy.exports.targets import TARGETS as EXPORTS
+from tests.use.asking import ledger
 from tests.use.conftest import PEOPLE, fields, open_home
 from tests.use.test_cli import write_home
 
@@ -22,13 +25,18 @@ Gov = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
-def gov(tmp_path_factory: pytest.TempPathFactory) -> Gov:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     write_home(folder, fields())
     home = open_home(folder, load_catalogue(load_settings(folder)))
     home.fill(PEOPLE)
     home.release()
     home.database.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gov(folder: Path) -> Gov:
     return lambda *args: CliRunner().invoke(group, ["--home", str(folder), "policy", "export", *map(str, args)])
 
 
@@ -71,3 +79,16 @@ def test_a_folder_with_something_else_is_left_alone(gov: Gov, tmp_path: Path) ->
     result = gov("--to", "trino", tmp_path)
     assert isinstance(result.exception, Refused)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_the_ledger_has_the_export_with_the_hash_of_its_files(gov: Gov, folder: Path, tmp_path: Path) -> None:
+    assert gov("--to", "ranger", tmp_path / "out").exit_code == 0
+    text = (tmp_path / "out" / "policies.json").read_bytes()
+    digests = canonical({"policies.json": hashlib.sha256(text).hexdigest()})
+    home = open_home(folder)
+    entry = ledger(home, "policy_exported")[-1]
+    home.database.close()
+    assert entry["facts"]["target"] == "ranger"
+    assert entry["facts"]["files_sha256"] == hashlib.sha256(digests).hexdigest()
+    assert json.loads((tmp_path / "out" / "report.json").read_bytes())["files_sha256"] == entry["facts"]["files_sha256"]
+    assert entry["actor"]["purpose"] == "use.export"
