@@ -108,7 +108,7 @@ def purpose_name(purpose: str) -> str:
     """The name of a purpose where the target takes plain names only: two purposes never share one.
 
     >>> purpose_name("statistics"), purpose_name('a"; --')
-    ('p_statistics', 'h_ef0cecfef2a0e6a3')
+    ('p_statistics', 'h_cb5ae658f987718a')
     """
     if _PLAIN.fullmatch(purpose):
         return f"p_{purpose}"
