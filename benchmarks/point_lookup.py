@@ -20,7 +20,8 @@ import numpy as np
 
 from benchmarks.measure import BUILD
 from governance.config import Settings
-from governance.use.lookup import Lookups, ensure_layout
+from governance.use.lookup import Lookups
+from governance.use.lookup_copies import ensure_layout
 from tests.use.lookup_home import Home, number
 
 ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))

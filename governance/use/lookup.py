@@ -24,20 +24,18 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from governance.catalog.types import Catalogue
-from governance.config import Settings, as_request
+from governance.config import Settings
 from governance.errors import GovernanceError, Refused
-from governance.keys import grants
-from governance.lake import serving
 from governance.lake.lake import Lake
 from governance.ledger.entry import Json, append
 from governance.policy.lattice import Outcome
 from governance.policy.restrictions import Restricted, Restrictions
 from governance.state.database import Database
 from governance.state.values import Actor
-from governance.use import lookup_budget, release
-from governance.use.lookup_session import Decided, Session, opened, worker_limits
+from governance.use import lookup_budget
+from governance.use.lookup_copies import ensure_layout
+from governance.use.lookup_session import Decided, Session, opened
 from governance.use.published import read_published
-from governance.workers import start
 
 BY_MASKS = frozenset({"resident-number", "phone", "show-first-4", "show-last-4"})
 """Masks that show a part of the value: who sees that may ask by the whole of it."""
@@ -45,7 +43,6 @@ MAX_KEYS = 10_000
 MAX_SESSIONS = 8
 DECIDED_SECONDS = 0.5
 """A decision that is older is made anew, so narrowing is felt within a second."""
-COPIER, BUILD_SECONDS = "service:serve@curated", 4 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,22 +207,20 @@ class Lookups:
         raise Refused("there is no such field that you may look up by", do="gov explain lists what you see")
 
     def _open(self, decided: Decided, key_token: str | None) -> Session:
-        restrictions, at = decided.restrictions, self._database.clock()
+        restrictions = decided.restrictions
+        actor = Actor(restrictions.subject, restrictions.purpose, "")
         with self._database.read() as connection:
-            there = serving.find(connection, restrictions.table, decided.by, restrictions.snapshot)
-            actor = Actor(restrictions.subject, restrictions.purpose, "")
-            left = lookup_budget.left(connection, actor, budget=self._budget, at=at)
+            left = lookup_budget.left(connection, actor, budget=self._budget, at=self._database.clock())
         if left == 0:
             raise lookup_budget.spent()
-        if there is None:
-            ensure_layout(
-                restrictions.table,
-                decided.by,
-                restrictions.snapshot,
-                settings=self._settings,
-                database=self._database,
-                lake=self._lake,
-            )
+        ensure_layout(
+            restrictions.table,
+            decided.by,
+            restrictions.snapshot,
+            settings=self._settings,
+            database=self._database,
+            lake=self._lake,
+        )
         return self._starter.submit(
             opened,
             decided,
@@ -258,37 +253,6 @@ def identifier(catalogue: Catalogue, table: str) -> str:
     fields = catalogue.models[table].contract.fields if table in catalogue.models else ()
     identifiers = sorted((f for f in fields if f.domain), key=lambda f: f.primary_key_position or len(fields) + 1)
     return identifiers[0].name if identifiers else ""
-
-
-def ensure_layout(table: str, by: str, snapshot: int, *, settings: Settings, database: Database, lake: Lake) -> None:
-    """Make the serving layout of a snapshot when it is not there, in a process and under a grant of its own; what is
-    not published any more goes.
-    """
-    with database.read() as connection:
-        if serving.find(connection, table, by, snapshot) is not None:
-            return
-        live = release.live(connection)
-    serving.remove_stale(lake, release.snapshots_of(live[1]) if live else {})
-    actor = Actor(COPIER, "pipeline.serving", uuid.uuid4().hex)
-    columns = [column.name for column in lake.schema(table, snapshot).columns]
-    with database.unit_of_work() as tx:
-        keys = lake.keys(table, snapshot, columns)
-        grant = grants.issue(tx, actor=actor, keys=keys, seconds=BUILD_SECONDS, database=database)
-    request = {
-        "settings": as_request(settings),
-        "table": table,
-        "by": by,
-        "snapshot": snapshot,
-        "grant": grant.id,
-        "actor": [actor.subject, actor.purpose, actor.run],
-    }
-    try:
-        limits = replace(worker_limits(settings), seconds=BUILD_SECONDS)
-        with start("governance.use.lookup_worker:build", request, limits=limits) as worker:
-            worker.result()
-    finally:
-        with database.unit_of_work() as tx:
-            grants.revoke(tx, grant.id, actor=actor, database=database)
 
 
 def _check(keys: Sequence[str]) -> None:

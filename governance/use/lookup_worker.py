@@ -25,7 +25,7 @@ from governance.keys import grants
 from governance.keys.names import DigestKeyName, KeyStore
 from governance.keys.open import open_keystore
 from governance.keys.tokens import sql_hash, tokens
-from governance.lake import serving
+from governance.lake import serving, serving_copy
 from governance.lake.lake import Lake
 from governance.lake.stream import connect
 from governance.lake.writer import FOOTER_ID
@@ -52,7 +52,7 @@ def build(
 ) -> dict[str, Any]:
     """Makes the serving layout. Request: `settings`, `table`, `by`, `snapshot`, `grant`, `actor`. Result: `rows`."""
     lake, keystore = opened(request)
-    made = serving.build(
+    made = serving_copy.build(
         lake,
         request["table"],
         request["by"],

@@ -16,11 +16,11 @@ from sqlalchemy import select
 from governance.errors import GovernanceError, NotReady, Refused, WorkerFailed
 from governance.keys import grants
 from governance.keys.names import KeyName
-from governance.lake import plan, serving
+from governance.lake import plan, serving, serving_copy
 from governance.pipeline.copies import read_copies
 from governance.state.tables import serving as registered
 from governance.state.values import Actor
-from governance.use.lookup import COPIER, ensure_layout
+from governance.use.lookup_copies import COPIER, ensure_layout
 from tests.pipeline.canaries import clear_columns
 from tests.use.lookup_home import Home, number
 
@@ -53,7 +53,9 @@ def forgotten(home):
 
 def made(home, by, **given):
     snapshot, columns, grant = granted(home)
-    layout = serving.build(home.lake, TABLE, by, snapshot, keystore=home.keystore, grant_id=grant, actor=ACTOR, **given)
+    layout = serving_copy.build(
+        home.lake, TABLE, by, snapshot, keystore=home.keystore, grant_id=grant, actor=ACTOR, **given
+    )
     return layout, columns, serving.Points(home.lake, layout, keystore=home.keystore, grant_id=grant), grant
 
 
@@ -84,7 +86,7 @@ def test_every_row_is_found_by_its_token_in_one_bucket_or_many(home, by, bucket_
     for file in files:
         metadata = pq.read_metadata(file)
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        assert all(group.num_rows <= serving.ROW_GROUP_ROWS <= 8_192 for group in groups)
+        assert all(group.num_rows <= serving_copy.ROW_GROUP_ROWS <= 8_192 for group in groups)
 
 
 def test_the_copy_is_encrypted_like_its_table_and_under_the_same_keys(home):
@@ -158,6 +160,6 @@ def test_two_that_make_it_at_once_end_with_one(home):
 
 def test_a_table_whose_snapshot_nobody_planned_is_not_copied(home):
     with pytest.raises((NotReady, Refused)):
-        serving.build(
+        serving_copy.build(
             home.lake, TABLE, "resident_no", 1, keystore=home.keystore, grant_id=uuid.uuid4().hex, actor=ACTOR
         )
