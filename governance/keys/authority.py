@@ -86,6 +86,7 @@ class Authority:
     """Decides grants under `rules`; answers are kept for half a second."""
 
     rules: Rules
+    policies: str = POLICIES
     _decided: dict[tuple[object, ...], tuple[float, str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -121,12 +122,12 @@ class Authority:
         ]
         if not requests:
             return ""
-        results = cedarpy.is_authorized_batch(requests, POLICIES, [principal, *keys.values()])
+        results = cedarpy.is_authorized_batch(requests, self.policies, [principal, *keys.values()])
         for name, result in zip(names, results, strict=True):
             if result.diagnostics.errors or result.decision != cedarpy.Decision.Allow:
                 if grant.subject.startswith("user:") and not proven:
                     return f"no valid token of {grant.subject} was presented"
-                return f"grant {grant.id} is wider than its subject's rights: {name}"
+                return f"the grant is wider than its subject's rights: {name}"
         return ""
 
     def _principal(self, grant: Grant, tables: Iterable[str], at: datetime) -> dict[str, Any]:
