@@ -21,7 +21,8 @@ LIMITS = (
     "A column that is added later is open there until the next export: load tables with the columns of this release.",
     "Tables are read as they stand in the catalogue, not at the release's snapshot, and earlier snapshots of a table can be "
     "asked for: load only what the release names.",
-    "One statement can join catalogues of two purposes.",
+    "Trino reads the file anew at its security.refresh-period, or when it starts; until then the old rules hold.",
+    "One statement can join catalogues of two purposes. Names of closed columns of an open table can be seen.",
     "EXPLAIN and SHOW STATS estimate from whole tables.",
 )
 
