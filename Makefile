@@ -38,7 +38,10 @@ test: .venv/.installed lint  ## everything CI runs
 bench: .venv/.installed  ## all measures, or one: make bench NAME=governed_run
 	@$(RUN)python -m benchmarks $(NAME)
 
+attack: .venv/.installed  ## random statements that look for what is hidden: make attack QUERIES=10000
+	@QUERIES=$(or $(QUERIES),10000) $(RUN)python -m benchmarks leak_score
+
 clean:  ## remove what runs have written (not the environment)
 	rm -rf var build
 
-.PHONY: help setup demo up check lint test bench clean
+.PHONY: help setup demo up check lint test bench attack clean

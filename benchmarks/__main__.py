@@ -15,6 +15,12 @@ MEASURES = {
     "governed_run_memory": "benchmarks.governed_run_memory",
     "dag_parse_s": "benchmarks.dag_parse",
     "ledger": "benchmarks.ledger",
+    "enforced_scan": "benchmarks.enforced_scan",
+    "policy_compile": "benchmarks.policy_compile",
+    "masks": "benchmarks.masks",
+    "worker_start": "benchmarks.worker_start",
+    "leak_score": "benchmarks.leak_score",
+    "encryption": "benchmarks.encryption",
     "point_lookup": "benchmarks.point_lookup",
 }
 

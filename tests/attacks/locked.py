@@ -28,6 +28,9 @@ from tests.use.conftest import Home
 SALT = "00" * 32
 LIMITS = Limits(memory_mb=1024, seconds=1800, locked=True)
 MEMORY_MB = 256
+AT_ONCE = 2
+Tables = Mapping[str, tuple[str, Sequence[str]]]
+"""`<schema>.<table>` -> (one of the session's tables, its columns)."""
 _STATEMENT = pa.schema([("sql", pa.string()), ("tables", pa.string())])
 _ANSWER = pa.schema([("answer", pa.string())])
 
@@ -68,17 +71,22 @@ class Session:
             self._worker.__exit__(None, None, None)
             self._worker = None
 
-    def ask(self, sql: str, tables: Mapping[str, tuple[str, Sequence[str]]]) -> list[Any]:
-        """[schema, rows] or [text of the error]. `tables`: `<schema>.<table>` -> (one of the session's, its columns)."""
+    def ask(self, sql: str, tables: Tables) -> list[Any]:
+        """[schema, rows] or [text of the error]."""
+        return self.ask_all([(sql, tables)])[0]
+
+    def ask_all(self, asked: Sequence[tuple[str, Tables]]) -> list[list[Any]]:
+        """The same of each, two at a time."""
+        if not asked:
+            return []
         if self._worker is None:
             self._begin()
-        self._statements.put((sql, json.dumps(tables)))
+        self._statements.put([(sql, json.dumps(tables)) for sql, tables in asked])
         self._answers = self._answers or self._worker.stream()  # there is a stream once something was asked
-        answer: list[Any] = json.loads(self._answers.read_next_batch()["answer"][0].as_py())
-        return answer
+        return [json.loads(text) for text in self._answers.read_next_batch()["answer"].to_pylist()]
 
     def _begin(self) -> None:
-        self._statements: queue.Queue[tuple[str, str] | None] = queue.Queue()
+        self._statements: queue.Queue[list[tuple[str, str]] | None] = queue.Queue()
         inputs = {f"t{at}": table.to_reader() for at, table in enumerate(self._tables.values())}
         inputs["statements"] = pa.RecordBatchReader.from_batches(_STATEMENT, self._batches(self._statements))
         request = {"names": {f"t{at}": name for at, name in enumerate(self._tables)}}
@@ -86,9 +94,10 @@ class Session:
             self._worker = start("tests.attacks.locked:serve", request, limits=LIMITS, inputs=inputs)
 
     @staticmethod
-    def _batches(statements: queue.Queue[tuple[str, str] | None]) -> Iterator[pa.RecordBatch]:
+    def _batches(statements: queue.Queue[list[tuple[str, str]] | None]) -> Iterator[pa.RecordBatch]:
         while (item := statements.get()) is not None:
-            yield pa.RecordBatch.from_pydict({"sql": [item[0]], "tables": [item[1]]}, schema=_STATEMENT)
+            sql, tables = zip(*item, strict=True)
+            yield pa.RecordBatch.from_pydict({"sql": sql, "tables": tables}, schema=_STATEMENT)
 
 
 def serve(
@@ -99,15 +108,19 @@ def serve(
 
     def answers() -> Iterator[pa.RecordBatch]:
         for batch in inputs["statements"]:
-            answer = _forked(batch["sql"][0].as_py(), json.loads(batch["tables"][0].as_py()), tables)
-            yield pa.RecordBatch.from_pydict({"answer": [answer]}, schema=_ANSWER)
+            asked = list(zip(batch["sql"].to_pylist(), map(json.loads, batch["tables"].to_pylist()), strict=True))
+            told: list[str] = []
+            for at in range(0, len(asked), AT_ONCE):
+                running = [_fork(sql, wanted, tables) for sql, wanted in asked[at : at + AT_ONCE]]
+                told += [_told_by(child, read) for child, read in running]
+            yield pa.RecordBatch.from_pydict({"answer": told}, schema=_ANSWER)
 
     emit(pa.RecordBatchReader.from_batches(_ANSWER, answers()))
     return {}
 
 
-def _forked(sql: str, wanted: Mapping[str, tuple[str, list[str]]], tables: Mapping[str, pa.Table]) -> str:
-    """The answer as JSON, made in a process that ends with it."""
+def _fork(sql: str, wanted: Tables, tables: Mapping[str, pa.Table]) -> tuple[int, int]:
+    """A process that answers one statement, and where it writes the answer as JSON."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -118,13 +131,17 @@ def _forked(sql: str, wanted: Mapping[str, tuple[str, list[str]]], tables: Mappi
         finally:
             os._exit(0)
     os.close(write)
+    return child, read
+
+
+def _told_by(child: int, read: int) -> str:
     with os.fdopen(read, "rb") as pipe:
         answer = pipe.read().decode()
     _, status = os.waitpid(child, 0)
     return answer or json.dumps([f"died of {os.waitstatus_to_exitcode(status)}"])
 
 
-def _answer(sql: str, wanted: Mapping[str, tuple[str, list[str]]], tables: Mapping[str, pa.Table]) -> list[Any]:
+def _answer(sql: str, wanted: Tables, tables: Mapping[str, pa.Table]) -> list[Any]:
     names = {f"input_{at}": table for at, table in enumerate(wanted)}
     streams = {name: tables[wanted[table][0]].select(wanted[table][1]).to_reader() for name, table in names.items()}
     shown: list[Any] = []

@@ -52,7 +52,7 @@ def test_03_nested_and_sibling_ctes_end_where_their_scope_ends(worlds: Worlds) -
         "main.curated.person",
         '"curated.person"',
         '"curated"."person"."person"',
-    ],  # noqa: E501
+    ],
 )
 def test_04_another_catalog_or_schema_is_no_way_to_a_table(worlds: Worlds, table: str) -> None:
     worlds.refused(f"SELECT name FROM {table}")  # noqa: S608
@@ -258,7 +258,7 @@ def test_15_the_users_own_text_runs_and_not_one_written_anew(worlds: Worlds) -> 
         "SELECT name FROM curated.person@1",
         "SELECT name FROM curated.'person'",
         "THIS IS NOT VALID SQL",
-    ],  # noqa: E501
+    ],
 )
 def test_15_where_two_parsers_may_differ_nothing_hidden_is_read(worlds: Worlds, sql: str) -> None:
     """Refused by one of the two parsers, or read alike by both."""
