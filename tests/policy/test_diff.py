@@ -219,8 +219,8 @@ def test_ten_thousand_fields_and_a_hundred_subjects_take_seconds(catalogue):
     large = replace(catalogue, models={"curated.person": curated("curated.person", base), **models})
     assert isinstance(large, Catalogue)
     subjects = "".join(f'  - {{name: "user:s{n}", roles: [clerk], clearance: L4}}\n' for n in range(100))
-    old = RULES.replace("approvers:", subjects + "approvers:")
+    old = RULES.replace("approvers:", subjects + "approvers:").replace("mask:phone", "mask:mask-to-fixed-value")
     started = time.monotonic()
-    found = changes(old, old.replace("mask:phone", "mask:replace-with-null"), large)
+    found = changes(old, old.replace("mask:mask-to-fixed-value", "mask:replace-with-null"), large)
     assert len(found) > 100_000
     assert time.monotonic() - started < 30
