@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from governance.catalog.types import ColumnType, Field, Level
@@ -134,9 +135,15 @@ def scopes(access=None, tables=TABLES, *, at=AT):
                 yield Scope(restrictions, next_change([parsed], **who, at=at))
 
 
+@cache
+def every_scope():
+    """Those of the small policy, decided once."""
+    return tuple(scopes())
+
+
 def made():
     """Path relative to FOLDER -> text, for every target: its files and its report."""
-    every = tuple(scopes())
+    every = every_scope()
     found = {}
     for target, export in TARGETS.items():
         one = export(every)

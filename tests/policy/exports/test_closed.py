@@ -20,7 +20,7 @@ from governance.policy.lattice import RAW
 from governance.policy.masks import KINDS, Mask, fault
 from governance.policy.permits import Permit
 from tests.policy.exports.evaluators import Iceberg, Postgres, Ranger, Trino, Unity
-from tests.policy.exports.golden import scopes
+from tests.policy.exports.golden import every_scope, scopes
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 NAMES = ("plain", "ünï 名", "a`b", "per%cent $x", "semi;--", "q'uote", "Upper", "star*", "cur{ly}", "${x}", "w" * 70)
@@ -158,7 +158,7 @@ def test_what_is_visible_is_open_or_reported(policy):
 
 def test_the_evaluators_see_what_is_open():
     """So that the properties above speak of something."""
-    every = tuple(scopes())
+    every = every_scope()
     opened = {
         target: sum(
             evaluator.sees(s.restrictions.subject, s.restrictions.purpose, s.restrictions.table, c.name) is not None
@@ -172,7 +172,7 @@ def test_the_evaluators_see_what_is_open():
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_a_break_glass_is_exported_to_nobody(target):
-    scope = next(s for s in scopes() if s.restrictions.subject == "user:plain" and s.restrictions.visible)
+    scope = next(s for s in every_scope() if s.restrictions.subject == "user:plain" and s.restrictions.visible)
     until = AT + timedelta(hours=1)
     permit = Permit(
         "a" * 64, "b" * 64, "user:plain", "plain", "curated.plain", ("open",), RAW, AT, until, emergency=True
@@ -185,7 +185,7 @@ def test_a_break_glass_is_exported_to_nobody(target):
 
 
 def test_an_approved_request_ends_with_the_export():
-    scope = next(s for s in scopes() if s.restrictions.subject == "user:plain" and s.restrictions.visible)
+    scope = next(s for s in every_scope() if s.restrictions.subject == "user:plain" and s.restrictions.visible)
     permit = Permit(
         "a" * 64, "b" * 64, "user:plain", "plain", "curated.plain", ("open",), RAW, AT, AT + timedelta(days=1)
     )
@@ -196,7 +196,7 @@ def test_an_approved_request_ends_with_the_export():
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_rows_that_depend_on_consent_are_exported_to_nobody(target):
-    scope = next(s for s in scopes() if s.restrictions.subject == "user:plain" and s.restrictions.visible)
+    scope = next(s for s in every_scope() if s.restrictions.subject == "user:plain" and s.restrictions.visible)
     asked = Consented(scope="cohort", domain="person", column="open")
     row_filter = And.model_construct(parts=(asked,))
     made = TARGETS[target]([Scope(replace(scope.restrictions, row_filter=row_filter))])
