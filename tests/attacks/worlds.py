@@ -95,6 +95,8 @@ class Asked:
             scans = plan_scans(examine(sql), self._published, self._actor, self.home.database)
         except Refused:
             return observed(self.home, sql, *self.who)
+        if any(scan.grouped for scan in scans):
+            return observed(self.home, sql, *self.who)
         tables = {scan.restrictions.table: (scan.restrictions.table, [c.name for c in scan.columns]) for scan in scans}
         answer = self._session.ask(sql, tables)
         return (answer[0], answer[1]) if len(answer) == 2 else ("Refused", answer[0])
