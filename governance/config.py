@@ -128,7 +128,10 @@ def load_settings(home: Path | None = None) -> Settings:
     """
     root = _find_home(home)
     file = root / FILE
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DeclarationError((Fault(FILE, 1, "", "not UTF-8", "TOML in UTF-8", "save it so"),)) from None
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -26,16 +26,8 @@ from tests.pipeline.home import FIRST, METERS, SUPPLY, SUPPLY_SQL, Home, month, 
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
-_TOP = {path.name for path in ROOT.iterdir()} | {
-    "governance",
-    "tests",
-    "docs",
-    "catalog",
-    "expectations",
-    "examples",
-    "docker",
-    "dags",
-}
+_MADE = {"build", "var"}
+_TOP = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")} - _MADE
 
 
 def _paths(text: str) -> set[str]:

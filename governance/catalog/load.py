@@ -61,6 +61,17 @@ def read_catalogue(settings: Settings, *, keep: bool = False) -> Loaded:
     return Loaded(catalogue, tuple(sorted(set(loading.faults))), broken)
 
 
+def reads_broken(model: Model, broken: frozenset[str]) -> bool:
+    """Whether a model or one of its checks names a table that is left out."""
+    texts = [model.sql, *(check.sql for check in model.checks)]
+    return any(name in text for name in broken_tables(broken) for text in texts)
+
+
+def broken_tables(broken: frozenset[str]) -> tuple[str, ...]:
+    """Tables that are left out (a code set's name has no dot)."""
+    return tuple(name for name in broken if "." in name)
+
+
 @dataclass(slots=True)
 class _Loading:
     """What has been read so far. `broken` names what stands in files that could not be read: nobody is blamed for naming it."""
@@ -74,6 +85,8 @@ class _Loading:
     suites: dict[str, Suite] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    without_suite: set[str] = field(default_factory=set)
+    """Tables whose suite cannot be read: without it their rows would be let in unjudged."""
 
     def contracts(self, files: tuple[Declaration, ...], settings: Settings, *, keep: bool) -> None:
         cache = ParseCache(settings.index / "cache", settings.sources)
@@ -106,7 +119,9 @@ class _Loading:
             name = f"{declaration.department}.{declaration.stem}"
             suite, faults = parse_suite(declaration.text, file=declaration.file, dataset=name)
             self.faults += faults
-            if suite is not None:
+            if suite is None:
+                self.without_suite.add(name)
+            else:
                 self.suites[name] = suite
                 self.texts[suite.text_hash] = declaration.text
 
@@ -171,6 +186,9 @@ class _Loading:
         files = {fault.file for fault in self.faults}
         models = {n for n, m in self.models.items() if {m.file, m.contract.file, *(c.file for c in m.checks)} & files}
         datasets = {n for n, d in self.datasets.items() if d.file in files}
+        models |= self.without_suite & self.models.keys()
+        datasets |= self.without_suite & self.datasets.keys()
+        datasets |= {n for n, d in self.datasets.items() if any(f.code_set in self.broken for f in d.fields)}
         self.models = {n: m for n, m in self.models.items() if n not in models}
         self.datasets = {n: d for n, d in self.datasets.items() if n not in datasets}
         return frozenset(self.broken | models | datasets)

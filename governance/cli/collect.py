@@ -30,11 +30,13 @@ def command(
     from governance.pipeline.context import open_context
     from governance.pipeline.ingest import collect_datasets
     from governance.pipeline.run import collectable, new_run
+    from governance.pipeline.steps import of_faults
 
-    context = open_context(load_settings(home))
+    context = open_context(load_settings(home), sound_only=True)
     require_datasets(context, datasets)
     names = list(datasets) or collectable(context)
-    steps = collect_datasets(context, names, parse_window(start, end), new_run(), again=again)
+    collected = collect_datasets(context, names, parse_window(start, end), new_run(), again=again)
+    steps = (*of_faults(context.faults), *collected)
     if as_json:
         click.echo(json.dumps({"steps": [asdict(step) for step in steps]}, ensure_ascii=False))
     else:

@@ -43,7 +43,7 @@ def command(
     from governance.pipeline.context import open_context
     from governance.pipeline.run import new_run, run_all
 
-    context = open_context(load_settings(home))
+    context = open_context(load_settings(home), sound_only=True)
     require_datasets(context, datasets)
     window = parse_window(start, end)
     run = new_run()

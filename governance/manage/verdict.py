@@ -1,7 +1,8 @@
 """`verdict`: what was counted becomes GX's results and one decision. Used for batches and for builds of curated tables.
 
-stop                an expectation errored, one of severity stop failed, or too large a share was quarantined
-go_with_warnings    one of severity warn failed
+stop                an expectation errored, one of severity stop failed, too large a share was quarantined, or nothing is left of a
+                    delivery that would take the place of the whole table
+go_with_warnings    one of severity warn failed, or such a delivery has no record
 go                  neither; rows of severity quarantine are set aside whether or not `mostly` is met
 """
 
@@ -18,6 +19,11 @@ from governance.state.values import Outcome, RuleMetric
 
 MAX_QUARANTINE = "max_quarantine"
 """Reason: the quarantined share is above the contract's `gov.maxQuarantine`."""
+
+NOTHING_PASSED = "nothing_passed"
+"""Reason: every record of a delivery that takes the place of the whole table was quarantined."""
+NO_RECORD = "no_record"
+"""Reason: a delivery that takes the place of the whole table has no record."""
 
 ROWS_SUFFIX, COUNTED_SUFFIX = ":rows", ":counted"
 
@@ -61,7 +67,10 @@ def verdict(
     stopped = [j.expectation.id for j in failed if severity(j.expectation) in stopping]
     warned = [j.expectation.id for j in failed if severity(j.expectation) == "warn"]
     too_many = rows > 0 and quarantined / rows > dataset.max_quarantine
+    whole = sets_aside and dataset.load_mode in ("full", "snapshot_diff")
     stops = [*errored, *stopped, *([MAX_QUARANTINE] if too_many else [])]
+    stops += [NOTHING_PASSED] if whole and 0 < rows <= quarantined else []
+    warned += [NO_RECORD] if whole and rows == 0 else []
     outcome: Outcome = "stop" if stops else "go_with_warnings" if warned else "go"
     gov = {
         **(meta or {}),

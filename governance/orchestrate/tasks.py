@@ -18,7 +18,7 @@ from governance.errors import GovernanceError
 
 if TYPE_CHECKING:
     from governance.pipeline.context import Context
-    from governance.pipeline.steps import Step
+    from governance.pipeline.steps import Step, of_faults
     from governance.state.values import Window
 
 log = logging.getLogger("governance")
@@ -62,7 +62,7 @@ def ingest(stage: str, home: str, department: str, system: str, run: str, interv
         case _:
             raise ValueError(stage)
     after_commits(context)
-    return settle(steps)
+    return settle([*steps, *of_faults(f for f in context.faults if department in f.file.split("/"))])
 
 
 @fail_now
@@ -117,7 +117,7 @@ def open_home(home: str) -> Context:
     from governance.pipeline.context import open_context
 
     settings = load_settings(Path(home))
-    return open_context(settings, catalogue=kept_catalogue(settings))
+    return open_context(settings, catalogue=kept_catalogue(settings), sound_only=True)
 
 
 def log_step(step: Step) -> None:

@@ -5,14 +5,14 @@ What stands in a file that is wrong itself is left out, and so is what reads it:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from governance.catalog.index import write_index
-from governance.catalog.load import Loaded, read_catalogue
+from governance.catalog.load import Loaded, broken_tables, read_catalogue, reads_broken
 from governance.catalog.stamps import take_stamp
-from governance.catalog.types import Catalogue, Model
+from governance.catalog.types import Catalogue
 from governance.config import FILE, Settings, line_of
 from governance.develop import Analysis, analyse, analyse_check, order
 from governance.errors import DeclarationError, Fault
@@ -107,7 +107,7 @@ class _Found:
     def models(self, loaded: Loaded) -> None:
         """Analyse every model and check, and the order among models."""
         catalogue = loaded.catalogue
-        sound = {name: m for name, m in catalogue.models.items() if not _reads_broken(m, loaded.broken)}
+        sound = {name: m for name, m in catalogue.models.items() if not reads_broken(m, loaded.broken)}
         for name, model in sound.items():
             self.analyses[name] = analyse(model, catalogue)
             self.faults += self.analyses[name].faults
@@ -122,7 +122,7 @@ class _Found:
         try:
             self.policy = parse_access(catalogue.access_text, catalogue.access_file, catalogue)
         except DeclarationError as error:
-            self.faults += (f for f in error.faults if not any(name in str(f) for name in _names(loaded.broken)))
+            self.faults += (f for f in error.faults if not any(name in str(f) for name in broken_tables(loaded.broken)))
 
     def cases(self, loaded: Loaded, settings: Settings) -> None:
         """Hold the access rules to the stewards' cases beside them; rules that are wrong themselves are not judged."""
@@ -139,13 +139,3 @@ class _Found:
                 read_questions(settings, loaded.catalogue)
             except DeclarationError as error:
                 self.faults += error.faults
-
-
-def _reads_broken(model: Model, broken: frozenset[str]) -> bool:
-    texts = [model.sql, *(c.sql for c in model.checks)]
-    return any(name in text for name in _names(broken) for text in texts)
-
-
-def _names(broken: frozenset[str]) -> Iterator[str]:
-    """Tables that are left out (a code set's name has no dot)."""
-    return (name for name in broken if "." in name)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from governance.catalog.load import load_catalogue
+from sqlalchemy import select
+
+from governance.catalog.load import load_catalogue, read_catalogue, reads_broken
 from governance.catalog.types import Catalogue
 from governance.config import Settings
+from governance.errors import Fault, GovernanceError
 from governance.keys.names import KeyStore
 from governance.keys.open import open_keystore
 from governance.lake.lake import Lake
 from governance.state import texts
 from governance.state.database import Clock, Database, utc_now
+from governance.state.tables import iceberg_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +29,55 @@ class Context:
     database: Database
     keystore: KeyStore
     lake: Lake
+    faults: tuple[Fault, ...] = ()
+    """Of declarations that are left out, in a home that was opened for its sound ones."""
 
 
-def open_context(settings: Settings, *, clock: Clock = utc_now, catalogue: Catalogue | None = None) -> Context:
+def open_context(
+    settings: Settings, *, clock: Clock = utc_now, catalogue: Catalogue | None = None, sound_only: bool = False
+) -> Context:
     """Open a home: load its catalogue, bring its database up to date and record the declarations that are in force from now.
 
     `catalogue` is what the caller has loaded already and knows to be what the files say now. Raises DeclarationError with every fault of
-    the catalogue.
+    the catalogue; with `sound_only` the declarations at fault, and what reads them, are left out instead, and their faults are in `faults`.
     """
+    faults: tuple[Fault, ...] = ()
+    if catalogue is None and sound_only:
+        catalogue, faults = _sound(settings)
     catalogue = catalogue or load_catalogue(settings)
     settings.var.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url, clock=clock)
     database.create()
     keystore = open_keystore(settings, database)
     lake = Lake(settings, database, keystore)
-    context = Context(settings, catalogue, database, keystore, lake)
+    _require_in_place(settings, database)
+    context = Context(settings, catalogue, database, keystore, lake, faults)
     record_declarations(context)
     return context
+
+
+def _sound(settings: Settings) -> tuple[Catalogue, tuple[Fault, ...]]:
+    """What is in order, and all faults. Nothing is in order where a fault is of no one table (a standard, the access rules)."""
+    loaded = read_catalogue(settings)
+    if not loaded.faults:
+        return loaded.catalogue, ()
+    models = {name: m for name, m in loaded.catalogue.models.items() if not reads_broken(m, loaded.broken)}
+    return replace(loaded.catalogue, models=models), loaded.faults
+
+
+def _require_in_place(settings: Settings, database: Database) -> None:
+    """Iceberg's metadata names its files by absolute paths: a copied home would read, and write into, the one that it was copied from."""
+    with database.read() as connection:
+        query = select(iceberg_tables.c.metadata_location).where(iceberg_tables.c.metadata_location.is_not(None))
+        location = connection.execute(query.limit(1)).scalar_one_or_none()
+    path = Path((location or "").removeprefix("file://"))
+    if location and not path.is_relative_to(settings.lake):
+        raise GovernanceError(
+            "the lake's tables lie elsewhere: this home was copied or moved",
+            where=str(settings.lake),
+            allowed="the folder in which they were written",
+            do="put the home back where it was, or begin a new one and run its sources again",
+        )
 
 
 def record_declarations(context: Context) -> None:

@@ -35,6 +35,17 @@ def build_models(
     return tuple(steps)
 
 
+def downstream(context: Context, datasets: Sequence[str]) -> list[str]:
+    """Models that read one of `datasets`, or a model that does."""
+    reached, found = set(datasets), []
+    analyses = {name: analyse(model, context.catalogue) for name, model in context.catalogue.models.items()}
+    for name in order(context.catalogue.models, analyses)[0]:
+        if reached.intersection(analyses[name].inputs):
+            reached.add(name)
+            found.append(name)
+    return found
+
+
 def _build_one(context: Context, model: Model, actor: Actor) -> Done:
     built = build(
         model,

@@ -254,9 +254,9 @@ def _judged(context: Context, dataset: Dataset, batch: str, actor: Actor, storin
 
 
 def _said(judged: Judged) -> str:
-    if judged.outcome == "go" and not judged.counts.quarantined:
-        return ""
-    held = [f"{judged.counts.quarantined:,} quarantined"] if judged.counts.quarantined else []
+    counts = judged.counts
+    held = [f"{counts.quarantined:,} quarantined"] if counts.quarantined else []
+    held += [f"{counts.duplicates:,} declared duplicates left out"] if counts.duplicates else []
     because = [f"{judged.outcome}: {', '.join(judged.reasons)}"] if judged.reasons else []
     return "; ".join(held + because)
 

@@ -14,7 +14,7 @@ from governance.pipeline import curate, ingest
 from governance.pipeline.context import Context
 from governance.pipeline.events import after_commits
 from governance.pipeline.preload import preload
-from governance.pipeline.steps import Report, Step, silent
+from governance.pipeline.steps import Report, Step, of_faults, silent
 from governance.state.values import Window
 
 
@@ -51,7 +51,8 @@ def run_all(
     models: bool = True,
     report: Report = silent,
 ) -> RunResult:
-    """Collect, store and manage `datasets` (default: all that have a source) for `window`, then build every curated table.
+    """Collect, store and manage `datasets` (default: all that have a source) for `window`, then build every curated table (with `datasets`
+    given: those that read one of them).
 
     While a dataset is stored and judged, the next ones are collected. A dataset or model that fails stops none of its neighbours. At the end
     lineage is mirrored and the ledger signed. `report` is called in this thread alone.
@@ -59,7 +60,9 @@ def run_all(
     preload()
     run = run or new_run()
     names = ingest.in_order(context, list(datasets) if datasets is not None else collectable(context))
-    steps: list[Step] = []
+    steps = list(of_faults(context.faults))
+    for step in steps:
+        report(step)
     for name, collected in _collected_ahead(context, names, window, run, again):
         for step in collected:
             report(step)
@@ -70,7 +73,8 @@ def run_all(
     waiting = [name for name in names if last.get(name) == "waiting"]
     steps += ingest.manage_datasets(context, waiting, run, report=report)
     if models:
-        steps += curate.build_models(context, run, report=report)
+        only = curate.downstream(context, datasets) if datasets is not None else None
+        steps += curate.build_models(context, run, only=only, report=report)
     after_commits(context)
     return RunResult(run, tuple(steps))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from traceback import format_tb
 from typing import Literal
 
-from governance.errors import GovernanceError, NotReady, Refused
+from governance.errors import Fault, GovernanceError, NotReady, Refused
 from governance.ledger.entry import append
 from governance.state.database import Database
 from governance.state.values import Actor
@@ -39,6 +39,21 @@ class Step:
         )
         text = f"{self.stage:8} {self.subject}{batch}: {self.outcome}{rows} in {self.seconds:.1f} s"
         return f"{text} - {self.message}" if self.message else text
+
+
+def of_faults(faults: Iterable[Fault]) -> tuple[Step, ...]:
+    """A failed step for each file that is wrong: nothing that it declares is worked on.
+
+    >>> print(*of_faults([Fault("a.json", 2, "", "not JSON", "", "correct it")]))
+    check    a.json: failed in 0.0 s - a.json:2: not JSON; correct it
+    """
+    by_file: dict[str, list[Fault]] = {}
+    for fault in sorted(faults):
+        by_file.setdefault(fault.file, []).append(fault)
+    return tuple(
+        Step("check", file, "", "failed", 0.0, str(own[0]) + (f" (and {len(own) - 1} more)" if own[1:] else ""))
+        for file, own in by_file.items()
+    )
 
 
 Report = Callable[[Step], None]

@@ -6,7 +6,9 @@ import gzip
 import json
 import multiprocessing
 import random
+import re
 import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from click.testing import CliRunner
 
 from governance.cli.main import group, main
 from governance.config import load_settings
+from governance.errors import GovernanceError
 from governance.pipeline.context import open_context
 from governance.pipeline.run import RunResult, run_all
 from tests.pipeline.home import FIRST, METERS, USE, Home, month, outcomes, utility_home
@@ -145,11 +148,57 @@ def test_an_invalid_suite_is_told_by_check_with_its_place_and_lets_nothing_in(ho
     assert "expectations/water/meters.json:1" in checked.output
     ran = CliRunner().invoke(group, ["--home", str(home.folder), "run", "--from", "2026-02-01", "--to", "2026-03-01"])
     assert ran.exit_code == 1
+    assert "meters" in ran.output
+    assert re.search(r"manage +power\.accounts: done", ran.output)  # its neighbour goes on
+    assert not re.search(r"manage +water\.meters", ran.output)
     suite.unlink()
     assert {t: h for t, h in home.hashes().items() if t.startswith("water")} == {
         t: h for t, h in before.items() if t.startswith("water")
     }
     assert home.run(month(2)).failed == ()
+
+
+@pytest.mark.parametrize("text", ["kind: [", "meter,person_no\n"])
+def test_a_broken_contract_leaves_out_its_own_table_and_its_neighbours_go_on(home: Home, text: str) -> None:
+    contract = home.folder / "catalog" / "water" / "meters.odcs.yaml"
+    kept = contract.read_text(encoding="utf-8")
+    contract.write_text(text, encoding="utf-8")
+    ran = CliRunner().invoke(group, ["--home", str(home.folder), "run", "--from", "2026-02-01", "--to", "2026-03-01"])
+    assert ran.exit_code == 1
+    assert re.search(r"catalog/water/meters\.odcs\.yaml:\d", ran.output)
+    assert re.search(r"manage +power\.accounts: done", ran.output)
+    assert "curated.supply" not in ran.output  # it reads what is left out
+    contract.write_text(kept, encoding="utf-8")
+    assert home.run(month(2)).failed == ()
+
+
+def test_nothing_usable_never_takes_the_place_of_a_whole_table(home: Home) -> None:
+    home.declare("water.meters", METERS, maxQuarantine=1)
+    before = home.hashes()
+    home.deliver("water.meters", ["x,,,", "y,,,"])
+    result = home.run(month(2))
+    assert [(s.outcome, s.message) for s in result.steps if (s.stage, s.subject) == ("manage", "water.meters")] == [
+        ("stopped", "2 quarantined; stop: nothing_passed")
+    ]
+    assert home.hashes()["water.meters"] == before["water.meters"]
+
+
+def test_a_delivery_of_titles_alone_is_let_in_with_a_warning(home: Home) -> None:
+    home.deliver("water.meters", [])
+    result = home.run(month(2))
+    assert [(s.outcome, s.message) for s in result.steps if (s.stage, s.subject) == ("manage", "water.meters")] == [
+        ("warned", "go_with_warnings: no_record")
+    ]
+
+
+def test_a_copied_home_says_so_and_touches_nothing_of_the_other(home: Home, tmp_path: Path) -> None:
+    copy = tmp_path / "copied"
+    shutil.copytree(home.folder, copy)
+    before = sorted(home.folder.rglob("*"))
+    ran = CliRunner().invoke(group, ["--home", str(copy), "run", "--from", "2026-02-01", "--to", "2026-03-01"])
+    assert isinstance(ran.exception, GovernanceError)
+    assert "this home was copied or moved" in str(ran.exception)
+    assert sorted(home.folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize("limit_bytes", [700_000, 1_000_000])

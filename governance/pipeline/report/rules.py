@@ -64,7 +64,7 @@ def _line(one: Mapping[str, Any], splits: bool) -> RuleLine:
         id=str(meta["gov"]["id"]),
         type=str(config["type"]),
         fields=_fields(kwargs),
-        severity=severity if splits or severity != "quarantine" else "note",
+        severity=severity if splits or severity != "quarantine" else "stop",
         source=str(meta["gov"]["source"]),
         says=_says(kwargs, meta),
         state=_state(severity, bool(one["success"]), unexpected, bool(error), splits),
@@ -81,8 +81,8 @@ def _state(severity: str, success: bool, unexpected: int, errored: bool, splits:
 
     >>> _state("quarantine", True, 3, False, True), _state("warn", True, 3, False, True), _state("warn", False, 3, False, True)
     ('held back', 'tolerated', 'warned')
-    >>> _state("quarantine", False, 3, False, False)
-    'warned'
+    >>> _state("quarantine", False, 3, False, False)  # of a curated table no row can be set aside
+    'stopped'
     """
     if errored:
         return "errored"
@@ -90,7 +90,7 @@ def _state(severity: str, success: bool, unexpected: int, errored: bool, splits:
         return "held back"
     if success:
         return "tolerated" if unexpected else "clean"
-    return "stopped" if severity == "stop" else "warned"
+    return "warned" if severity == "warn" else "stopped"
 
 
 def _raised(one: Mapping[str, Any]) -> bool:
