@@ -10,6 +10,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import duckdb
 
@@ -29,14 +30,14 @@ def measure() -> Iterator[dict[str, object]]:
     home = released.opened("enforced_scan", released.fields())
     released.fill(home, ROWS)
     released.release(home)
-    small = _median(lambda: _ours(home, f"SELECT 1 AS a FROM {released.TABLE} LIMIT 1"))  # noqa: S608
+    small = statistics.median(_timed(_ours, home, f"SELECT 1 AS a FROM {released.TABLE} LIMIT 1") for _ in range(3))  # noqa: S608
     line: dict[str, object] = {"rows": ROWS, "overhead_s": round(small, 3)}
     ratios = []
     for name, sql in (("scan", SCAN), ("aggregate", AGGREGATE)):
         mine, theirs = [], []
         for _ in range(TIMES):
-            mine.append(_timed(lambda sql=sql: _ours(home, sql.format(released.TABLE, ""))))
-            theirs.append(_timed(lambda sql=sql: _theirs(sql.format(f"read_parquet('{path}')", BY_HAND))))
+            mine.append(_timed(_ours, home, sql.format(released.TABLE, "")))
+            theirs.append(_timed(_theirs, sql.format(f"read_parquet('{path}')", BY_HAND)))
         ratio = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
         ratios.append(ratio)
         facts = {"s": statistics.median(mine), "unprotected_s": statistics.median(theirs), "ratio": ratio}
@@ -46,7 +47,12 @@ def measure() -> Iterator[dict[str, object]]:
 
 
 def _ours(home: released.Home, sql: str) -> int:
-    given = {"catalogue": home.catalogue, "database": home.database, "lake": home.lake, "keystore": home.keystore}
+    given: dict[str, Any] = {
+        "catalogue": home.catalogue,
+        "database": home.database,
+        "lake": home.lake,
+        "keystore": home.keystore,
+    }
     subject, purpose = released.WHO
     limits = Limits(memory_mb=4096, seconds=600)
     with query(sql, subject=subject, purpose=purpose, settings=home.settings, limits=limits, **given) as answer:
@@ -58,11 +64,7 @@ def _theirs(sql: str) -> int:
         return len(con.execute(sql).fetchall())
 
 
-def _timed(function: Callable[[], int]) -> float:
+def _timed(function: Callable[..., int], *arguments: Any) -> float:
     began = time.monotonic()
-    function()
+    function(*arguments)
     return time.monotonic() - began
-
-
-def _median(function: Callable[[], int]) -> float:
-    return statistics.median(_timed(function) for _ in range(3))

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from governance.catalog.types import Catalogue, ColumnType, Dataset, Field, Level, Model
 from governance.policy.access import parse_access
@@ -48,7 +49,7 @@ def measure() -> Iterator[dict[str, object]]:
 def _compiled(decider: Decider, table: str, columns: tuple[Column, ...], role: int) -> float:
     began = time.monotonic()
     ids = {column.name: at for at, column in enumerate(columns, start=1)}
-    asked = {"subject": f"user:u{role}", "purpose": "p0", "table": table, "snapshot": 1, "at": AT}
+    asked: dict[str, Any] = {"subject": f"user:u{role}", "purpose": "p0", "table": table, "snapshot": 1, "at": AT}
     _ = compile_restrictions([Policy(decider, columns, "h")], field_ids=ids, **asked).decision_hash
     return time.monotonic() - began
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -135,7 +136,7 @@ def fill(home: Home, rows: int) -> None:
 
 def release(home: Home) -> None:
     """Propose, sign and publish what is there."""
-    given = {"catalogue": home.catalogue, "database": home.database}
+    given: dict[str, Any] = {"catalogue": home.catalogue, "database": home.database}
     made = propose(home.catalogue, database=home.database, lake=home.lake, actor=ACTOR)
     approve(made, subject="user:steward", signature=sign(made, STEWARD), actor=ACTOR, **given)
     publish(made, settings=home.settings, lake=home.lake, actor=ACTOR, **given)
