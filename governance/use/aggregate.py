@@ -14,8 +14,7 @@ too small (`grouped.py`); HAVING, ORDER BY and LIMIT run in the locked worker, o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlglot import exp
 
@@ -25,8 +24,8 @@ from governance.policy.masks import IN_BATCHES
 from governance.policy.restrictions import Restricted, Restrictions
 from governance.use import conditions
 from governance.use.guard import Statement
+from governance.use.terms import Function, Grouped, Term, released
 
-Function = Literal["group", "rows", "count", "sum", "avg"]
 MAX_GROUPS, MAX_TERMS, MAX_CONDITIONS = 8, 64, 4
 _NUMBERS = frozenset({"integer", "decimal", "double"})
 _FUNCTIONS: Mapping[str, Function] = {"count": "count", "sum": "sum", "avg": "avg", "mean": "avg"}
@@ -38,49 +37,6 @@ _KEYS = frozenset(
     "aggregate_handling",
 }
 """What a SELECT node may say; any other key must be empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One released column: a grouping column, the count of rows, or an aggregate of a column."""
-
-    function: Function
-    column: str = ""
-
-    @property
-    def name(self) -> str:
-        match self.function:
-            case "group":
-                return self.column
-            case "rows":
-                return "count_star()"
-            case _:
-                return f"{self.function}({self.column})"
-
-
-@dataclass(frozen=True, slots=True)
-class Grouped:
-    """What the scanner computes: `terms`, released as columns r0, r1, … of groups of at least `min_group`. `where` are
-    conditions over the visible columns as they are seen (masked), which all hold. `sql` is the locked worker's statement over the
-    released rows. `columns` are all columns that are used.
-    """
-
-    columns: tuple[Restricted, ...]
-    groups: tuple[str, ...]
-    terms: tuple[Term, ...]
-    where: tuple[str, ...]
-    min_group: int
-    sql: str
-
-    def request(self, identifiers: Sequence[str]) -> dict[str, Any]:
-        """For the scanner; `identifiers` are the token columns by which persons are counted."""
-        return {
-            "groups": list(self.groups),
-            "terms": [[term.function, term.column] for term in self.terms],
-            "where": list(self.where),
-            "min_group": self.min_group,
-            "identifiers": list(identifiers),
-        }
 
 
 def plan(statement: Statement, restrictions: Sequence[Restrictions]) -> Grouped | None:
@@ -302,11 +258,6 @@ class _Reader:
             term = self._alias(item) or self._term(item, self._column(item))
         first = str(order.get("null_order")).replace("_", " ").upper() == "NULLS FIRST"
         return exp.Ordered(this=self._released(term), desc=order.get("type") == "DESCENDING", nulls_first=first)
-
-
-def released(at: int) -> str:
-    """The name of a released column."""
-    return f"r{at}"
 
 
 def _limited(made: exp.Select, modifier: Mapping[str, Any]) -> exp.Select:

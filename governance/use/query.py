@@ -34,9 +34,9 @@ from governance.state import texts
 from governance.state.database import Database
 from governance.state.values import Actor
 from governance.use import aggregate, aggregate_budget, scanner
-from governance.use.aggregate import Grouped
 from governance.use.guard import Statement, examine
 from governance.use.published import Published, read_published
+from governance.use.terms import Grouped
 from governance.use.watch import Watch
 from governance.workers import Limits, start
 from governance.workers.parent import Worker
