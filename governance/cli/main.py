@@ -37,7 +37,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "lookup": ("governance.cli.lookup", "Records of a published table by their identifier, under policy."),
     "serving": ("governance.cli.serving", "Make the copies of published tables that lookups read."),
     "attest": ("governance.cli.attest", "Ask a declared yes-or-no question, signed; verify an answer."),
-    "policy": ("governance.cli.policy", "Who gains or loses what by a change of the rules; the stewards' cases; exports."),
+    "policy": (
+        "governance.cli.policy",
+        "Who gains or loses what by a change of the rules; the stewards' cases; exports.",
+    ),
     "who-sees": ("governance.cli.who_sees", "Say who sees a field, for which purpose, and by which rule."),
     "explain": ("governance.cli.explain", "Say what one subject sees of a table, field by field."),
     "blast-radius": ("governance.cli.blast_radius", "What share of sensitive cells one breached credential reaches."),

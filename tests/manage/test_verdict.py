@@ -50,8 +50,16 @@ def test_too_large_a_share_of_quarantine_stops(quarantined: int, outcome: str) -
     assert (found, reasons) == (outcome, ("max_quarantine",) if outcome == "stop" else ())
 
 
-def test_an_empty_batch_has_no_share() -> None:
-    assert verdict(OF, compile_rules(OF, None, {}), {}, rows=0, quarantined=0)[0] == "go"
+def test_an_empty_batch_has_no_share_and_is_warned_of_where_it_takes_the_place_of_a_table() -> None:
+    for mode, expected in (("append", ("go", ())), ("full", ("go_with_warnings", ("no_record",)))):
+        of = replace(OF, load_mode=mode)
+        assert verdict(of, compile_rules(of, None, {}), {}, rows=0, quarantined=0)[:2] == expected
+
+
+def test_a_whole_delivery_of_which_nothing_passes_stops_and_an_addition_does_not() -> None:
+    for mode, outcome in (("append", "go"), ("upsert", "go"), ("full", "stop"), ("snapshot_diff", "stop")):
+        of = replace(OF, load_mode=mode)
+        assert verdict(of, compile_rules(of, None, {}), {}, rows=3, quarantined=3)[0] == outcome
 
 
 @pytest.mark.parametrize("lost", [True, False])
