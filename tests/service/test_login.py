@@ -130,7 +130,7 @@ def test_a_token_that_is_wrong_is_refused_and_all_such_refusals_read_alike(serve
         {"X-Forwarded-User": "user:li"},
         {"Authorization": f"Bearer {token()}", "X-API-Key": "x"},
     ],
-    ids=str,
+    ids=["none", "basic", "bare", "key of nobody", "empty key", "proxy", "two"],  # a token is another in each process
 )
 def test_nobody_is_let_in_without_exactly_one_login(served, headers):
     for path in (PATH, "/v1/tables/curated.person", "/v1/nothing", "/"):
