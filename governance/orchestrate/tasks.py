@@ -18,7 +18,7 @@ from governance.errors import GovernanceError
 
 if TYPE_CHECKING:
     from governance.pipeline.context import Context
-    from governance.pipeline.steps import Step, of_faults
+    from governance.pipeline.steps import Step
     from governance.state.values import Window
 
 log = logging.getLogger("governance")
@@ -46,6 +46,7 @@ def ingest(stage: str, home: str, department: str, system: str, run: str, interv
     """One ingest stage over the datasets of a system; returns the ids of the batches it took a step further."""
     from governance.pipeline import ingest as pipeline
     from governance.pipeline.events import after_commits
+    from governance.pipeline.steps import of_faults
 
     context = open_home(home)
     names = [d.name for d in context.catalogue.datasets.values() if (d.department, d.system) == (department, system)]

@@ -21,13 +21,28 @@ from tests.service.conftest import COUNT, SERVICE_ACCESS, SLOW, bearer, serving,
 LONG = "SELECT a.range AS n, 'some text that makes a row longer' AS t FROM range(6000000) a"
 
 
+_OTHERS = set()
+
+
+@pytest.fixture(autouse=True)
+def _not_of_this_test():
+    """What tests of other modules have left running in this process (a session of lookups, say) is not counted."""
+    _OTHERS.clear()
+    _OTHERS.update(_running())
+
+
 def workers():
-    """Worker processes that this process started and that still run."""
-    found = 0
+    """How many worker processes run that this process started during the test."""
+    return len(_running() - _OTHERS)
+
+
+def _running():
+    found = set()
     for task in Path("/proc/self/task").iterdir():
         for child in (task / "children").read_text().split():
             try:
-                found += b"governance.workers.child" in Path(f"/proc/{child}/cmdline").read_bytes()
+                if b"governance.workers.child" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.add(child)
             except OSError:
                 continue
     return found
