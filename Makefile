@@ -33,7 +33,10 @@ lint: .venv/.installed  ## ruff, mypy, layers
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && $(RUN)lint-imports
 
 test: .venv/.installed lint  ## everything CI runs
-	@$(RUN)python -m pytest -n 2 --dist loadfile
+	@$(RUN)python -m pytest -n 2 --dist loadfile --ignore=tests/orchestrate/test_scheduler.py
+
+test-scheduler: .venv/.installed  ## the demo under the real scheduler, asserted (two minutes)
+	@$(RUN)python -m pytest tests/orchestrate/test_scheduler.py
 
 bench: .venv/.installed  ## all measures, or one: make bench NAME=governed_run
 	@$(RUN)python -m benchmarks $(NAME)
@@ -44,4 +47,4 @@ attack: .venv/.installed  ## random statements that look for what is hidden: mak
 clean:  ## remove what runs have written (not the environment)
 	rm -rf var build
 
-.PHONY: help setup demo up check lint test bench attack clean
+.PHONY: help setup demo up check lint test test-scheduler bench attack clean
