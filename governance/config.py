@@ -42,7 +42,7 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
 _TRUTHS = frozenset({("airflow", "scheduled"), ("service", "one_time")})
 _NUMBERS = frozenset({("service", name) for name in ("concurrent", "seconds", "memory_mb", "request_kb")})
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ def _wrong_service(table: object, text: str) -> Iterator[Fault]:
 def _private(url: str) -> bool:
     """Whether nobody between can change what the address answers: TLS, or this machine."""
     parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
 
 
 def line_of(text: str, section: str, key: str = "") -> int:

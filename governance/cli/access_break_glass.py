@@ -15,11 +15,10 @@ from governance.cli.access_options import (
     because_option,
     fields_option,
     json_option,
-    one_of,
     open_home,
-    private_key,
     tables_option,
 )
+from governance.cli.signing import one_of, private_key
 
 
 @click.command("break-glass")

@@ -13,8 +13,6 @@ import click
 from governance.config import load_settings
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     from governance.pipeline.context import Context
     from governance.policy.lattice import Outcome
     from governance.state.values import Actor
@@ -80,22 +78,3 @@ def narrowing_of(action: str | None, fields: tuple[str, ...], until: str | None)
     from governance.use.requests import Narrowing
 
     return Narrowing(None if action is None else outcome(action), fields, instant_of("--until", until))
-
-
-def one_of(key: Path | None, signature: str | None) -> None:
-    if (key is None) == (signature is None):
-        raise click.UsageError("give exactly one of --key and --signature")
-
-
-def private_key(path: Path) -> Ed25519PrivateKey:
-    """An approver's key. Nothing of a file that is none is shown."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError):
-        raise click.UsageError("--key: not an unencrypted PEM private key") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise click.UsageError("--key: not an Ed25519 key")
-    return key

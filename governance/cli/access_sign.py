@@ -15,10 +15,9 @@ from governance.cli.access_options import (
     json_option,
     narrowing_of,
     narrowing_options,
-    one_of,
     open_home,
-    private_key,
 )
+from governance.cli.signing import one_of, private_key
 
 
 @click.command("sign")

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from governance.cli.administrators import require_security
+from governance.cli.signing import private_key
 from governance.config import load_settings
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     from governance.pipeline.context import Context
     from governance.pipeline.shred_plan import Plan
 
@@ -101,7 +100,7 @@ def sign_command(plan_hash: str, key: Path, as_json: bool) -> None:
     """
     from governance.pipeline.shred import sign
 
-    signature = sign(plan_hash, _private(key))
+    signature = sign(plan_hash, private_key(key))
     click.echo(json.dumps({"plan": plan_hash, "signature": signature}) if as_json else signature)
 
 
@@ -132,16 +131,3 @@ def signatures(approvals: Iterable[str]) -> Mapping[str, str]:
             raise click.UsageError("--approve: SUBJECT=SIGNATURE")
         found[subject] = signature
     return found
-
-
-def _private(path: Path) -> Ed25519PrivateKey:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError):
-        raise click.UsageError("--key: not an unencrypted PEM private key") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise click.UsageError("--key: not an Ed25519 key")
-    return key

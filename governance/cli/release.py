@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from governance.cli.query import as_text
+from governance.cli.signing import one_of, private_key
 from governance.config import load_settings
 
 
@@ -120,8 +121,7 @@ def approve_command(
     """
     from governance.use.release import approve
 
-    if (key is None) == (signature is None):
-        raise click.UsageError("give exactly one of --key and --signature")
+    one_of(key, signature)
     context = _open(home)
     signed = signature if signature is not None else _signed(release, key)
     approve(
@@ -176,16 +176,7 @@ def _actor(subject: str) -> Any:
 
 
 def _signed(release: str, key: Path | None) -> str:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     from governance.use.release import sign
 
     assert key is not None
-    try:
-        private = load_pem_private_key(key.read_bytes(), password=None)
-    except (ValueError, TypeError):
-        raise click.UsageError("--key: not an unencrypted PEM private key") from None
-    if not isinstance(private, Ed25519PrivateKey):
-        raise click.UsageError("--key: not an Ed25519 key")
-    return sign(release, private)
+    return sign(release, private_key(key))

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from governance.config import load_settings
+from governance.config import LOOPBACK, load_settings
 
 if TYPE_CHECKING:
     from governance.service.api_keys import ApiKey
     from governance.state.database import Database
     from governance.state.values import Actor
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _AS = click.option("--as", "subject_as", help="Who does this, for the ledger; else the name of the system's user.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 _FILE = click.Path(exists=True, dir_okay=False)
@@ -43,7 +42,7 @@ def command(
         return
     if bool(certificate) != bool(private_key):
         raise click.UsageError("--certificate and --private-key go together")
-    if host not in _LOOPBACK and not certificate and not behind_proxy:
+    if host not in LOOPBACK and not certificate and not behind_proxy:
         raise click.UsageError("logins would cross the network in the clear: give --certificate, or say --behind-proxy")
     from governance.pipeline.context import open_context
     from governance.service.app import serve
@@ -66,7 +65,7 @@ def flight_command(home: Path | None, host: str, port: int, certificate: str | N
     """
     if bool(certificate) != bool(private_key):
         raise click.UsageError("--certificate and --private-key go together")
-    if host not in _LOOPBACK and not certificate:
+    if host not in LOOPBACK and not certificate:
         raise click.UsageError("logins would cross the network in the clear: give --certificate")
     from governance.pipeline.context import open_context
     from governance.service.flight import FlightService

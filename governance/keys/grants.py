@@ -20,6 +20,7 @@ from governance.state.database import Database
 from governance.state.tables import grant as grant_table
 from governance.state.values import Actor
 
+_BLOCK_BYTES = 16
 FOOTER = "footer"
 _NO_TABLE_GROUPS = frozenset({FOOTER, "landed"})
 
@@ -131,6 +132,19 @@ def spend(tx: Connection, grant_id: str, name: str, values: int, *, at: datetime
     )
     if spent.rowcount != 1:
         raise Refused(f"key {name} cannot be used under grant {grant_id}: its digest budget is spent", where="keystore")
+
+
+def spend_blocks(database: Database, grant_id: str, name: str, blocks: bytes) -> int:
+    """Take the 16-byte `blocks` from the grant's digest budget, committed before they are digested; how many they are. Raises ValueError for
+    what is no whole number of blocks, Refused as `spend` does; nothing is taken, and nothing asked, for none.
+    """
+    values, rest = divmod(len(blocks), _BLOCK_BYTES)
+    if rest:
+        raise ValueError("blocks are 16 bytes each")
+    if values:
+        with database.unit_of_work() as tx:
+            spend(tx, grant_id, name, values, at=database.clock())
+    return values
 
 
 def _with_footers(keys: Iterable[KeyName]) -> set[KeyName]:

@@ -32,7 +32,6 @@ from governance.state.database import Database
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
-_BLOCK_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +87,8 @@ class Keyring:
     def digest(self, key: DigestKeyName, blocks: bytes, grant_id: str) -> bytes:
         """AES-256-ECB of `blocks`, one 16-byte block a value, counted against the grant's budget before it is done."""
         name = str(key)
-        values, rest = divmod(len(blocks), _BLOCK_BYTES)
-        if rest:
-            raise ValueError("blocks are 16 bytes each")
-        if values == 0:
+        if not grants.spend_blocks(self._database, grant_id, name, blocks):
             return b""
-        with self._database.unit_of_work() as connection:
-            grants.spend(connection, grant_id, name, values, at=self._database.clock())
         encryptor = Cipher(algorithms.AES(self._master(name)), modes.ECB()).encryptor()
         return encryptor.update(blocks) + encryptor.finalize()
 

@@ -32,7 +32,7 @@ from governance.keys.names import DigestKeyName, KeyName
 from governance.state.database import Database
 
 _KEY, _DESTROYED = "gov:", "gov-destroyed:"
-_NONCE_BYTES, _BLOCK_BYTES, _TAG_BITS = 12, 16, 128
+_NONCE_BYTES, _TAG_BITS = 12, 128
 _CHUNK_BYTES = 4 << 20
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -137,13 +137,8 @@ class TokenKeyring:
         import pkcs11
 
         name = str(key)
-        values, rest = divmod(len(blocks), _BLOCK_BYTES)
-        if rest:
-            raise ValueError("blocks are 16 bytes each")
-        if values == 0:
+        if not grants.spend_blocks(self._database, grant_id, name, blocks):
             return b""
-        with self._database.unit_of_work() as connection:
-            grants.spend(connection, grant_id, name, values, at=self._database.clock())
         with self._lock:
             master = self._made(name)
             starts = range(0, len(blocks), _CHUNK_BYTES)

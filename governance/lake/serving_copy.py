@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from governance.lake.kms import Encryptor, decryptor
 from governance.lake.lake import Lake
 from governance.lake.schema import LakeSchema, arrow_schema
 from governance.lake.serving import FOLDER, INDEX, Layout, Numbers, bucket_name, find, prefixes
-from governance.lake.writer import FOOTER_ID
+from governance.lake.writer import FOOTER_ID, sync
 from governance.ledger.entry import Json, append
 from governance.state.crash import crash_point
 from governance.state.tables import serving
@@ -66,7 +65,7 @@ def build(
         crash_point("lake.serving_written")
         (lake.root / final).parent.mkdir(parents=True, exist_ok=True)
         temporary.rename(lake.root / final)
-        _sync((lake.root / final).parent)
+        sync((lake.root / final).parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -109,8 +108,8 @@ class _Copy:
             index.append(_index(len(index), prefixes(ordered.column(self._token).combine_chunks())))
         whole = pa.concat_tables(index)
         pq.write_table(whole, self._folder / INDEX)
-        _sync(self._folder / INDEX)
-        _sync(self._folder)
+        sync(self._folder / INDEX)
+        sync(self._folder)
         return int(pc.sum(whole.column("rows")).as_py() or 0)
 
     def _whole(self, source: pa.RecordBatchReader) -> pa.Table:
@@ -146,7 +145,7 @@ class _Copy:
     def _bucket(self, number: int, ordered: pa.Table) -> None:
         with self._writer(self._folder / bucket_name(number)) as writer:
             writer.write_table(ordered, row_group_size=ROW_GROUP_ROWS)
-        _sync(self._folder / bucket_name(number))
+        sync(self._folder / bucket_name(number))
 
     def _writer(self, path: Path) -> pq.ParquetWriter:
         options = {"encryption_properties": self._encryptor.properties()} if self._encryptor else {}
@@ -215,11 +214,3 @@ def _index(number: int, prefixes: Numbers) -> pa.Table:
             "rows": pa.array((ends - starts).astype(np.int64)),
         }
     )
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -199,13 +199,13 @@ class TableWriter:
         names = tuple(column.name for column in self._spec.columns if column.encrypted)
         made = []
         for temporary, final in self._files:
-            _sync(temporary)
+            sync(temporary)
             rows = pq.read_metadata(temporary).num_rows
             temporary.replace(final)
             path = final.relative_to(self._root).as_posix()
             made.append(DataFile(path, self._spec.name, rows, final.stat().st_size, names))
         for folder in {final.parent for _, final in self._files}:
-            _sync(folder)
+            sync(folder)
         return tuple(sorted(made, key=lambda file: file.path))
 
 
@@ -296,7 +296,8 @@ def _leaf_paths(schema: pa.Schema) -> list[tuple[str, str]]:
     return [(f.name, f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name) for f in schema]
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlglot import exp
-
 from governance.catalog.rules import CodeSetRule, RowRule, Rule, TableRule
 from governance.catalog.types import Dataset
 from governance.errors import Fault
+from governance.manage.sql import quoted
 from governance.manage.suite import Entry
 
 
@@ -18,8 +17,8 @@ def bind_faults(dataset: Dataset, compiled: Sequence[tuple[Entry, Sequence[Rule]
 
     faults = []
     with duckdb.connect() as connection:
-        columns = [f"{_quoted(f.name)} {f.type.duckdb()}" for f in dataset.fields]
-        columns += [f"{_quoted(f.name + '__bad')} BOOLEAN" for f in dataset.fields if f.type.kind != "string"]
+        columns = [f"{quoted(f.name)} {f.type.duckdb()}" for f in dataset.fields]
+        columns += [f"{quoted(f.name + '__bad')} BOOLEAN" for f in dataset.fields if f.type.kind != "string"]
         connection.execute(f"CREATE TABLE t ({', '.join(columns)})")
         for entry, rules in compiled:
             try:
@@ -43,7 +42,3 @@ def _expressions(rule: Rule) -> list[str]:
         case CodeSetRule():
             texts.append(rule.key)
     return [text for text in texts if text]
-
-
-def _quoted(name: str) -> str:
-    return exp.to_identifier(name, quoted=True).sql("duckdb")

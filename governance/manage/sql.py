@@ -39,6 +39,11 @@ def column(name: str) -> Node:
     return exp.column(name, quoted=True)
 
 
+def quoted(name: str) -> str:
+    """The DuckDB text of a column's name."""
+    return render(column(name))
+
+
 def bad(name: str) -> Node:
     """The flag of the store pass: a value was there and did not convert to the contract's type."""
     return exp.column(f"{name}__bad", quoted=True)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
-from sqlglot import exp
 
 from governance.catalog.rules import RowRule, UniqueRule
 from governance.catalog.suites import parse_suite
 from governance.catalog.types import CodeSet, Dataset, Field, Suite
 from governance.manage.compile import compile_rules
+from governance.manage.profile import CLASSES, Column, profile
+from governance.manage.sql import quoted
 
 MIN_ROWS = 50
 """Fewer rows of a column suggest nothing."""
@@ -25,12 +26,6 @@ MIN_SUPPORT = 0.995
 MOST_VALUES = 30
 _ROWS_A_VALUE = 20
 _SPREAD = 3
-_CLASSES: Mapping[str, str] = {
-    "^[0-9]+$": "digits",
-    "^[0-9A-Z]+$": "digits and capitals",
-    "^[0-9A-Za-z]+$": "digits and letters",
-    r"^[0-9A-Za-z.+-]+@[0-9A-Za-z.-]+$": "an e-mail address",
-}
 _CHECKS = ("resident_number", "credit_code", "bank_card", "phone")
 
 
@@ -63,29 +58,11 @@ class _Candidate:
     expectation: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """What the aggregates say of one column."""
-
-    field: Field
-    rows: int
-    present: int
-    distinct: int
-    shortest: int | None = None
-    longest: int | None = None
-    classes: Mapping[str, int] | None = None
-    low: float | None = None
-    high: float | None = None
-    first: float | None = None
-    third: float | None = None
-    least: float | None = None
-
-
 def suggest(
     con: duckdb.DuckDBPyConnection, dataset: Dataset, suite: Suite | None, code_sets: Mapping[str, CodeSet]
 ) -> tuple[Proposal, ...]:
     """Proposals from the relation `rows` of `con` (the dataset's typed columns, `_batch`, `_row`), best supported first."""
-    columns = [_profile(con, field) for field in dataset.fields]
+    columns = [profile(con, field) for field in dataset.fields]
     said = _said(suite)
     candidates = [
         c for column in columns for c in _candidates(con, column) if (c.expectation["type"], c.column) not in said
@@ -99,26 +76,7 @@ def suggest(
     return tuple(sorted(kept, key=lambda p: (-p.support, p.column, p.kind)))
 
 
-def _profile(con: duckdb.DuckDBPyConnection, field: Field) -> _Column:
-    name, kind = _quoted(field.name), field.type.kind
-    parts = ["count(*)", f"count({name})", f"count(DISTINCT {name})"]
-    if kind == "string":
-        classes = [f"count_if(regexp_full_match({name}, {_literal(pattern)}))" for pattern in _CLASSES]
-        parts += [f"min(length({name}))", f"max(length({name}))", *classes]
-    elif kind in ("integer", "decimal", "double"):
-        number = f"CAST({name} AS DOUBLE)"
-        parts += [f"quantile_cont({number}, {share})" for share in (0.01, 0.99, 0.25, 0.75)] + [f"min({number})"]
-    row = con.execute(f"SELECT {', '.join(parts)} FROM rows").fetchone()  # noqa: S608 - quoted names and constants
-    assert row is not None
-    column = _Column(field, *row[:3])
-    if kind == "string":
-        return replace(column, shortest=row[3], longest=row[4], classes=dict(zip(_CLASSES, row[5:], strict=True)))
-    if kind in ("integer", "decimal", "double"):
-        return replace(column, low=row[3], high=row[4], first=row[5], third=row[6], least=row[7])
-    return column
-
-
-def _candidates(con: duckdb.DuckDBPyConnection, column: _Column) -> Iterator[_Candidate]:
+def _candidates(con: duckdb.DuckDBPyConnection, column: Column) -> Iterator[_Candidate]:
     field, name = column.field, column.field.name
     if column.present < MIN_ROWS:
         return
@@ -139,7 +97,7 @@ def _candidates(con: duckdb.DuckDBPyConnection, column: _Column) -> Iterator[_Ca
         yield from _range(column)
 
 
-def _text(con: duckdb.DuckDBPyConnection, column: _Column) -> Iterator[_Candidate]:
+def _text(con: duckdb.DuckDBPyConnection, column: Column) -> Iterator[_Candidate]:
     field, name = column.field, column.field.name
     if field.code_set or field.check:
         return  # a stronger rule speaks already
@@ -152,20 +110,20 @@ def _text(con: duckdb.DuckDBPyConnection, column: _Column) -> Iterator[_Candidat
             bounds = {"min_value": column.shortest, "max_value": column.longest}
             yield _of("length", name, says, "expect_column_value_lengths_to_be_between", **bounds)
     if field.pattern is None and column.classes:
-        fitting = (p for p in _CLASSES if column.classes[p] >= MIN_SUPPORT * column.present)
+        fitting = (p for p in CLASSES if column.classes[p] >= MIN_SUPPORT * column.present)
         if pattern := next(fitting, None):
-            says = f"is {_CLASSES[pattern]}"
+            says = f"is {CLASSES[pattern]}"
             yield _of("form", name, says, "expect_column_values_to_match_regex", regex=pattern)
     few = 0 < column.distinct <= MOST_VALUES and column.present >= _ROWS_A_VALUE * column.distinct
     if few and not field.encrypted and field.code_set is None:
-        query = f"SELECT DISTINCT {_quoted(name)} FROM rows WHERE {_quoted(name)} IS NOT NULL ORDER BY ALL"  # noqa: S608
+        query = f"SELECT DISTINCT {quoted(name)} FROM rows WHERE {quoted(name)} IS NOT NULL ORDER BY ALL"  # noqa: S608
         values = [value for (value,) in con.execute(query).fetchall()]
         yield _of(
             "values", name, f"is one of {len(values)} values", "expect_column_values_to_be_in_set", value_set=values
         )
 
 
-def _range(column: _Column) -> Iterator[_Candidate]:
+def _range(column: Column) -> Iterator[_Candidate]:
     """Three quartile distances beyond the first and last hundredth; not below zero where nothing is."""
     assert column.low is not None
     assert column.high is not None
@@ -180,7 +138,7 @@ def _range(column: _Column) -> Iterator[_Candidate]:
     yield _of("range", column.field.name, says, "expect_column_values_to_be_between", **bounds)
 
 
-def _orders(columns: Sequence[_Column]) -> Iterator[_Candidate]:
+def _orders(columns: Sequence[Column]) -> Iterator[_Candidate]:
     """Pairs of dates or instants of which one may never come before the other."""
     for kind in ("date", "timestamp"):
         named = [c.field.name for c in columns if c.field.type.kind == kind and c.present >= MIN_ROWS]
@@ -214,13 +172,13 @@ def _counted(con: duckdb.DuckDBPyConnection, rule: Any) -> tuple[int, float, tup
     """(rows that the rule speaks of, share that meets it, positions that do not)."""
     match rule:
         case RowRule():
-            speaks = rule.applies or " AND ".join(f"{_quoted(c)} IS NOT NULL" for c in rule.columns)
+            speaks = rule.applies or " AND ".join(f"{quoted(c)} IS NOT NULL" for c in rule.columns)
             if rule.unexpected.upper().endswith("IS NULL"):
                 speaks = "TRUE"
             broken = f"coalesce(({rule.unexpected}), FALSE)"
         case UniqueRule():
-            keys = ", ".join(map(_quoted, rule.columns))
-            speaks = " AND ".join(f"{_quoted(c)} IS NOT NULL" for c in rule.columns)
+            keys = ", ".join(map(quoted, rule.columns))
+            speaks = " AND ".join(f"{quoted(c)} IS NOT NULL" for c in rule.columns)
             broken = f"count(*) OVER (PARTITION BY {keys}) > 1"
         case _:
             return None
@@ -235,7 +193,7 @@ def _counted(con: duckdb.DuckDBPyConnection, rule: Any) -> tuple[int, float, tup
 
 
 def _checks(
-    con: duckdb.DuckDBPyConnection, dataset: Dataset, columns: Sequence[_Column], code_sets: Mapping[str, CodeSet]
+    con: duckdb.DuckDBPyConnection, dataset: Dataset, columns: Sequence[Column], code_sets: Mapping[str, CodeSet]
 ) -> list[Proposal]:
     """Check digits: a random number of that length passes once in ten to thirty times, so support says it all."""
     found = []
@@ -257,7 +215,7 @@ def _checks(
 
 
 def _code_sets(
-    con: duckdb.DuckDBPyConnection, columns: Sequence[_Column], code_sets: Mapping[str, CodeSet]
+    con: duckdb.DuckDBPyConnection, columns: Sequence[Column], code_sets: Mapping[str, CodeSet]
 ) -> list[Proposal]:
     """The smallest code set of the catalogue that has every code of the column."""
     found = []
@@ -266,7 +224,7 @@ def _code_sets(
         if field.type.kind != "string" or field.code_set or column.distinct < 2 or column.present < MIN_ROWS:
             continue
         for name in sorted(code_sets, key=lambda each: (len(code_sets[each].codes), each)):
-            query = f"SELECT count_if(list_contains($codes, {_quoted(field.name)})) FROM rows"  # noqa: S608
+            query = f"SELECT count_if(list_contains($codes, {quoted(field.name)})) FROM rows"  # noqa: S608
             row = con.execute(query, {"codes": list(code_sets[name].codes)}).fetchone()
             assert row is not None
             if row[0] >= MIN_SUPPORT * column.present:
@@ -276,7 +234,7 @@ def _code_sets(
     return found
 
 
-def _determined(con: duckdb.DuckDBPyConnection, columns: Sequence[_Column]) -> list[Proposal]:
+def _determined(con: duckdb.DuckDBPyConnection, columns: Sequence[Column]) -> list[Proposal]:
     """Functional dependencies A -> B between columns that both repeat, for a check beside a model: GX has no expectation of it."""
     repeating = [c for c in columns if c.present >= MIN_ROWS and 2 <= c.distinct <= c.present // 2][:12]
     found = []
@@ -284,7 +242,7 @@ def _determined(con: duckdb.DuckDBPyConnection, columns: Sequence[_Column]) -> l
         for b in repeating:
             if a is b or b.distinct > a.distinct:
                 continue
-            left, right = _quoted(a.field.name), _quoted(b.field.name)
+            left, right = quoted(a.field.name), quoted(b.field.name)
             both = f"{left} IS NOT NULL AND {right} IS NOT NULL"
             most = f"SELECT max(n) AS most, sum(n) AS n FROM (SELECT {left}, {right}, count(*) AS n FROM rows WHERE {both} GROUP BY ALL) GROUP BY {left}"  # noqa: S608
             row = con.execute(f"SELECT sum(n), sum(most), count(*) FROM ({most})").fetchone()  # noqa: S608
@@ -332,11 +290,3 @@ def _rounded(value: float) -> float | int:
     """
     made = float(f"{value:.2g}")
     return int(made) if made.is_integer() else made
-
-
-def _quoted(name: str) -> str:
-    return exp.to_identifier(name, quoted=True).sql("duckdb")
-
-
-def _literal(text: str) -> str:
-    return exp.Literal.string(text).sql("duckdb")

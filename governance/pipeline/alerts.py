@@ -1,8 +1,7 @@
 """Alerts: each incident is told of once when it opens and once when it closes, by a webhook, by mail, or both (`[alerts]` in gov.toml).
 
-What is told: the table, the expectation, counts, the tables downstream. Never a value. Where nobody listens the incident stays untold, and the
-next stage's end tries again; the first target that takes it settles nothing for the second, which would otherwise never hear of it: both are
-asked, and an incident counts as told when all have taken it.
+What is told: the table, the expectation, counts, the tables downstream. Never a value. An incident counts as told when every target has taken
+it; until then the next stage's end tells all of them again, so that one which was there the first time hears of it twice.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from functools import partial
 
 from governance.catalog.rules import RowRules
 from governance.catalog.types import Model
-from governance.develop import analyse, build, order
+from governance.develop import Analysis, analyse, build, order
 from governance.errors import DeclarationError
 from governance.manage import verdict
 from governance.pipeline.context import Context
@@ -19,13 +19,22 @@ _OUTCOMES: Mapping[Outcome, StepOutcome] = {"go": "done", "go_with_warnings": "w
 
 
 def build_models(
-    context: Context, run: str, *, only: Sequence[str] | None = None, report: Report = silent
+    context: Context,
+    run: str,
+    *,
+    only: Sequence[str] | None = None,
+    reading: Sequence[str] | None = None,
+    report: Report = silent,
 ) -> tuple[Step, ...]:
-    """Build `only` these models (default: all), each at a pin of its own, judged as it is written, its checks beside it."""
+    """Build `only` these models, or those that depend on `reading` (default: all), each at a pin of its own, judged as it is written, its
+    checks beside it.
+    """
     analyses = {name: analyse(model, context.catalogue) for name, model in context.catalogue.models.items()}
     names, faults = order(context.catalogue.models, analyses)
     if faults:
         raise DeclarationError(faults)
+    if reading is not None:
+        only = _dependent(reading, names, analyses)
     steps = []
     for name in names:
         if only is None or name in only:
@@ -35,11 +44,10 @@ def build_models(
     return tuple(steps)
 
 
-def downstream(context: Context, datasets: Sequence[str]) -> list[str]:
-    """Models that read one of `datasets`, or a model that does."""
+def _dependent(datasets: Sequence[str], names: Sequence[str], analyses: Mapping[str, Analysis]) -> list[str]:
+    """Those of `names` (in their order) that read one of `datasets`, or a model that does."""
     reached, found = set(datasets), []
-    analyses = {name: analyse(model, context.catalogue) for name, model in context.catalogue.models.items()}
-    for name in order(context.catalogue.models, analyses)[0]:
+    for name in names:
         if reached.intersection(analyses[name].inputs):
             reached.add(name)
             found.append(name)

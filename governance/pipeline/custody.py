@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from governance.catalog.load import load_catalogue
+from governance.catalog.stamps import quick_stamp
 from governance.catalog.types import Catalogue, Dataset
 from governance.config import Settings
 from governance.develop import analyse, analyse_check
@@ -45,7 +46,7 @@ class HomeRules:
         self._lake = Lake(settings, database, keystore)
         self._lock = threading.Lock()
         self._looked = 0.0
-        self._stamp: tuple[tuple[str, int, int], ...] | None = None
+        self._stamp = ""
         self._loaded: tuple[Catalogue, Access, Facts, Questions] | None = None
 
     def facts(self) -> Facts:
@@ -87,7 +88,7 @@ class HomeRules:
         """The declarations as they are; Refused while they have a fault."""
         with self._lock:
             if time.monotonic() - self._looked >= _LOOK_SECONDS:
-                stamp = self._stamped()
+                stamp = quick_stamp((self._settings.catalog, self._settings.expectations))
                 if stamp != self._stamp:
                     self._loaded = self._load()
                     self._stamp = stamp
@@ -104,14 +105,6 @@ class HomeRules:
         except DeclarationError:
             return None
         return catalogue, access, facts_of(catalogue), questions
-
-    def _stamped(self) -> tuple[tuple[str, int, int], ...]:
-        found = []
-        for folder in (self._settings.catalog, self._settings.expectations):
-            for path in sorted(folder.rglob("*")):
-                stat = path.stat()
-                found.append((str(path), stat.st_mtime_ns, stat.st_size))
-        return tuple(found)
 
 
 def facts_of(catalogue: Catalogue) -> Facts:

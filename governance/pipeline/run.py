@@ -73,8 +73,7 @@ def run_all(
     waiting = [name for name in names if last.get(name) == "waiting"]
     steps += ingest.manage_datasets(context, waiting, run, report=report)
     if models:
-        only = curate.downstream(context, datasets) if datasets is not None else None
-        steps += curate.build_models(context, run, only=only, report=report)
+        steps += curate.build_models(context, run, reading=datasets, report=report)
     after_commits(context)
     return RunResult(run, tuple(steps))
 

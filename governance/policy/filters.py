@@ -43,7 +43,7 @@ _ICEBERG = {
     "in": "in",
     "not_in": "not-in",
 }
-_SQL: Mapping[str, type[exp.Binary]] = {
+COMPARES: Mapping[str, type[exp.Binary]] = {
     "=": exp.EQ,
     "!=": exp.NEQ,
     "<": exp.LT,
@@ -246,7 +246,7 @@ def _comparison(compare: Compare, kind: ColumnType) -> exp.Expr:
         inside: exp.Expr = exp.In(this=column, expressions=[_literal(value, kind) for value in compare.values])
         made: exp.Expr = inside if compare.op == "in" else exp.not_(inside)
     else:
-        made = _SQL[compare.op](this=column, expression=_literal(compare.value, kind))
+        made = COMPARES[compare.op](this=column, expression=_literal(compare.value, kind))
     return exp.Coalesce(this=exp.paren(made), expressions=[exp.false()])
 
 

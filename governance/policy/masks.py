@@ -92,7 +92,7 @@ KINDS: Mapping[str, frozenset[str]] = {
 IN_BATCHES = frozenset({"token"})
 """Masks that are no expression of DuckDB's: the scanner makes them, under the purpose's key."""
 
-_FIXED: Mapping[str, str] = {
+FIXED: Mapping[str, str] = {
     "string": "'XXXXXXXX'",
     "integer": "0",
     "decimal": "0",
@@ -106,7 +106,7 @@ _BUCKETS: Mapping[str, str] = {
     "decimal": "floor(_v::DOUBLE / _width) * _width",
     "double": "CASE WHEN isfinite(_v) THEN floor(_v / _width) * _width END",
 }
-_PERIODS: Mapping[str, str] = {"truncate-to-year": "year", "truncate-to-month": "month", "date-decade": "decade"}
+PERIODS: Mapping[str, str] = {"truncate-to-year": "year", "truncate-to-month": "month", "date-decade": "decade"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -157,13 +157,13 @@ def expression(mask: Mask, column: exp.Expr, kind: ColumnType, *, salt: str = ""
         case "replace-with-null":
             text = "NULL"
         case "mask-to-fixed-value":
-            text = _FIXED[kind.kind]
+            text = FIXED[kind.kind]
         case "ff1":
             text = f"gov_ff1(_v, {mask.width or 10})"
         case "number-bucket":
             text = _BUCKETS[kind.kind]
-        case period if period in _PERIODS:
-            text = f"date_trunc('{_PERIODS[period]}', _v)"
+        case period if period in PERIODS:
+            text = f"date_trunc('{PERIODS[period]}', _v)"
         case _:
             text = _hidden(_STRINGS[mask.kind])
     tree = sqlglot.parse_one(text, dialect="duckdb").transform(_filled, column, mask.width, salt)

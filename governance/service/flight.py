@@ -12,6 +12,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -208,15 +209,14 @@ def _watch(call: Any, over: threading.Event, cancelled: threading.Event) -> None
             return
 
 
-class _told:
+@contextmanager
+def _told() -> Iterator[None]:
     """What is raised inside leaves as a code, with the status that gRPC has for it."""
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, Exception) or isinstance(error, flight.FlightError | NotImplementedError):
-            return
+    try:
+        yield
+    except (flight.FlightError, NotImplementedError):
+        raise
+    except Exception as error:
         told = problem(error)
         if told is INTERNAL:
             _log.error("a call failed: %s", type(error).__name__)  # its text may quote a value

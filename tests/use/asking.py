@@ -11,9 +11,9 @@ from governance.state.tables import ledger_entry
 from governance.use.query import query
 
 
-def ask(home, sql, subject="user:li", purpose="statistics", **given):
-    """The answer as a table."""
-    answer = query(
+def opened(home, sql, subject="user:li", purpose="statistics", **given):
+    """The answer itself, to be read and closed."""
+    return query(
         sql,
         subject=subject,
         purpose=purpose,
@@ -24,8 +24,19 @@ def ask(home, sql, subject="user:li", purpose="statistics", **given):
         keystore=home.keystore,
         **given,
     )
-    with answer:
+
+
+def ask(home, sql, subject="user:li", purpose="statistics", **given):
+    """The answer as a table."""
+    with opened(home, sql, subject, purpose, **given) as answer:
         return answer.table()
+
+
+def under_way(home, subject="user:li", purpose="statistics"):
+    """An answer without end, with its first batch read."""
+    answer = opened(home, "SELECT a.x FROM curated.person, range(100000000000) AS a(x)", subject, purpose)
+    assert answer.stream().read_next_batch().num_rows
+    return answer
 
 
 def rows(home, sql, *who):

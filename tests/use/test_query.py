@@ -20,7 +20,7 @@ from governance.state.tables import text
 from governance.use.query import query
 from governance.use.scanner import scan
 from governance.workers import Limits, start
-from tests.use.asking import ask, ledger, observed, rows
+from tests.use.asking import ask, ledger, observed, rows, under_way
 from tests.use.conftest import ACCESS, CANARIES, PEOPLE, catalogue_of, open_home
 
 EVERYTHING = "SELECT * FROM curated.person ORDER BY rank"
@@ -242,22 +242,6 @@ def test_a_scan_whose_grant_is_gone_gives_nothing(home):
     entry = f"{scan.__module__}:{scan.__name__}"
     with start(entry, request, limits=Limits(seconds=60)) as worker, pytest.raises(Refused):
         worker.stream().read_all()
-
-
-def under_way(home):
-    """An answer without end, with its first batch read."""
-    answer = query(
-        "SELECT a.x FROM curated.person, range(100000000000) AS a(x)",
-        subject="user:li",
-        purpose="statistics",
-        settings=home.settings,
-        catalogue=home.catalogue,
-        database=home.database,
-        lake=home.lake,
-        keystore=home.keystore,
-    )
-    assert answer.stream().read_next_batch().num_rows
-    return answer
 
 
 def seconds_until_cut(answer):

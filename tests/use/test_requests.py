@@ -13,13 +13,12 @@ from governance.errors import Damaged, Refused
 from governance.policy.lattice import Outcome
 from governance.state.tables import access_request, access_step
 from governance.use import release
-from governance.use.query import query
 from governance.use.request_state import find, read_all
 from governance.use.requests import Narrowing, approval, approve, ask, decline, document_hash, withdraw
 from governance.use.signatures import APPROVES, REVIEWS, sign
 from governance.use.who_sees import explain, who_sees
 from tests.use.asking import ask as answered
-from tests.use.asking import ledger, rows
+from tests.use.asking import ledger, rows, under_way
 from tests.use.conftest import ACCESS, PEOPLE, STEWARD_KEY, catalogue_of, fields, open_home
 from tests.use.test_query import bring_in
 
@@ -325,21 +324,6 @@ def _raised(field):
     return replace(field, classification=Level.L3) if field.name == "rank" else field
 
 
-def under_way(home):
-    answer = query(
-        "SELECT a.x FROM curated.person, range(100000000000) AS a(x)",
-        subject=HE[0],
-        purpose=HE[1],
-        settings=home.settings,
-        catalogue=home.catalogue,
-        database=home.database,
-        lake=home.lake,
-        keystore=home.keystore,
-    )
-    assert answer.stream().read_next_batch().num_rows
-    return answer
-
-
 def seconds_until_cut(answer):
     began = time.monotonic()
     with pytest.raises(Refused, match="stands on ended; ask again"):
@@ -351,7 +335,7 @@ def test_an_answer_under_way_is_cut_off_when_its_request_is_withdrawn(home):
     other, request = asked(home, "name"), asked(home, "born")
     approved(home, other)
     approved(home, request)
-    with under_way(home) as answer:
+    with under_way(home, *HE) as answer:
         ended(home, request)
         assert seconds_until_cut(answer) < 5
     assert columns_of(home) == ["name"]
@@ -359,5 +343,5 @@ def test_an_answer_under_way_is_cut_off_when_its_request_is_withdrawn(home):
 
 def test_an_answer_under_way_is_cut_off_when_its_request_expires(home):
     approved(home, asked(home, "born", seconds=8))
-    with under_way(home) as answer:
+    with under_way(home, *HE) as answer:
         assert seconds_until_cut(answer) < 13

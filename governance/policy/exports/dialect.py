@@ -13,17 +13,9 @@ from sqlglot import exp
 
 from governance.catalog.types import ColumnType
 from governance.policy.exports.model import Inexpressible
-from governance.policy.filters import And, Compare, Consented, Membership, Not, Or, RowFilter
+from governance.policy.filters import COMPARES, And, Compare, Consented, Membership, Not, Or, RowFilter
 
 Name = Literal["postgres", "trino", "databricks"]
-_COMPARES: Mapping[str, type[exp.Binary]] = {
-    "=": exp.EQ,
-    "!=": exp.NEQ,
-    "<": exp.LT,
-    "<=": exp.LTE,
-    ">": exp.GT,
-    ">=": exp.GTE,
-}
 _NUMBER = re.compile(r"-?[0-9]{1,60}(\.[0-9]{1,60})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)")
@@ -154,7 +146,7 @@ def _comparison(compare: Compare, kind: ColumnType, dialect: Dialect) -> exp.Exp
         inside: exp.Expr = exp.In(this=column, expressions=[_literal(value, kind, dialect) for value in compare.values])
         made: exp.Expr = inside if compare.op == "in" else exp.not_(inside)
     else:
-        made = _COMPARES[compare.op](this=column, expression=_literal(compare.value, kind, dialect))
+        made = COMPARES[compare.op](this=column, expression=_literal(compare.value, kind, dialect))
     return exp.Coalesce(this=exp.paren(made), expressions=[exp.false()])
 
 

@@ -15,7 +15,7 @@ from sqlglot import exp
 from governance.catalog.types import ColumnType
 from governance.policy.exports.dialect import Dialect, Name
 from governance.policy.exports.model import Inexpressible
-from governance.policy.masks import COUNTY_PATTERN, NO_COUNTY_PATTERN, Mask
+from governance.policy.masks import COUNTY_PATTERN, FIXED, NO_COUNTY_PATTERN, PERIODS, Mask
 
 _ALPHANUM: Mapping[Name, str] = {
     "postgres": "regexp_replace(regexp_replace({0}, '[^0-9(),.@-]', 'x', 'g'), '[0-9]', 'n', 'g')",
@@ -33,16 +33,6 @@ _SHA256: Mapping[Name, str] = {
     "trino": "lower(to_hex(sha256(to_utf8(_v))))",
     "databricks": "sha2(_v, 256)",
 }
-_FIXED: Mapping[str, str] = {
-    "string": "'XXXXXXXX'",
-    "integer": "0",
-    "decimal": "0",
-    "double": "0",
-    "boolean": "FALSE",
-    "date": "'1970-01-01'",
-    "timestamp": "'1970-01-01 00:00:00'",
-}
-_UNITS: Mapping[str, str] = {"truncate-to-year": "year", "truncate-to-month": "month", "date-decade": "decade"}
 _DECADE: Mapping[Name, str] = {
     "trino": "date_add('year', -mod(year(_v), 10), date_trunc('year', _v))",
     "databricks": "make_date(year(_v) - pmod(year(_v), 10), 1, 1)",
@@ -68,7 +58,7 @@ def masked(mask: Mask, column: exp.Expr, kind: ColumnType, dialect: Dialect) -> 
         case "replace-with-null":
             text = "NULL"
         case "mask-to-fixed-value":
-            text = _FIXED[kind.kind]
+            text = FIXED[kind.kind]
         case "truncate-to-year" | "truncate-to-month" | "date-decade":
             text = _period(mask.kind, dialect.name)
         case "number-bucket":
@@ -116,9 +106,9 @@ def _county(name: Name) -> str:
 
 def _period(mask: str, name: Name) -> str:
     if name == "postgres":  # a date would become an instant of the session's zone; before our era decades differ
-        text = f"date_trunc('{_UNITS[mask]}', CAST(_v AS TIMESTAMP))"
+        text = f"date_trunc('{PERIODS[mask]}', CAST(_v AS TIMESTAMP))"
         return f"CASE WHEN isfinite(_v) AND _v >= '0001-01-01' THEN {text} END"
-    return _DECADE[name] if mask == "date-decade" else f"date_trunc('{_UNITS[mask]}', _v)"
+    return _DECADE[name] if mask == "date-decade" else f"date_trunc('{PERIODS[mask]}', _v)"
 
 
 def _bucket(width: int, kind: ColumnType, dialect: Dialect) -> str:
