@@ -31,7 +31,7 @@ from governance.keys.tokens import TOKEN_BYTES
 from governance.lake.kms import decryptor
 from governance.lake.lake import Lake
 from governance.lake.writer import FOOTER_ID
-from governance.state.tables import serving
+from governance.state.tables_use import serving
 
 FOLDER = "_serving"
 INDEX = "index.parquet"

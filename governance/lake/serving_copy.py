@@ -26,7 +26,7 @@ from governance.lake.serving import FOLDER, INDEX, Layout, Numbers, bucket_name,
 from governance.lake.writer import FOOTER_ID, sync
 from governance.ledger.entry import Json, append
 from governance.state.crash import crash_point
-from governance.state.tables import serving
+from governance.state.tables_use import serving
 from governance.state.values import Actor
 
 ROW_GROUP_ROWS = 4_096

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 from governance.errors import Refused
 from governance.ledger.entry import append
 from governance.state.database import Database
-from governance.state.tables import service_key
+from governance.state.tables_use import service_key
 from governance.state.values import Actor
 
 MAX_DAYS = 366

@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 from governance.config import ServiceSettings
 from governance.errors import SourceUnavailable
 from governance.state.database import Database
-from governance.state.tables import service_token_seen
+from governance.state.tables_use import service_token_seen
 
 MAX_TOKEN = 16_384
 _MAX_KEYS_BYTES = 1 << 20

@@ -1,60 +1,26 @@
-"""Every table of the state database. Rows are superseded, never overwritten, wherever an auditor may ask "what was in force then".
+"""The tables of the pipeline; those of the use of what is published are in `tables_use.py`.
 
-JSON columns hold the frozen values of `state.values`; no table holds a cell value of the governed data. Instants are aware UTC.
+Rows are superseded, never overwritten, wherever an auditor may ask "what was in force then". JSON columns hold the frozen values of
+`state.values`; no table holds a cell value of the governed data. Instants are aware UTC.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     literal_column,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(column_0_label)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware UTC instant on every engine (SQLite forgets the zone)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("naive instant")
-        return value.astimezone(UTC) if value is not None else None
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if not isinstance(value, datetime):
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-_BIG = BigInteger().with_variant(Integer, "sqlite")
+from governance.state.schema import BIG, Instant, metadata
 
 text = Table(
     "text",
@@ -68,7 +34,7 @@ text = Table(
 in_force = Table(
     "in_force",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("kind", String(32), nullable=False),
     Column("name", String(255), nullable=False),
     Column("sha256", String(64), ForeignKey("text.sha256"), nullable=False),
@@ -110,14 +76,14 @@ lease = Table(
 run = Table(
     "run",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("run", String(64), nullable=False, index=True),
     Column("stage", String(16), nullable=False),
     Column("subject", String(255), nullable=False),
     Column("purpose", String(255), nullable=False),
     Column("batch", String(255)),
     Column("output", String(255), nullable=False),
-    Column("output_snapshot", _BIG),
+    Column("output_snapshot", BIG),
     Column("outcome", String(32), nullable=False),
     Column("counts", Text, nullable=False),
     Column("versions", Text, nullable=False),
@@ -129,9 +95,9 @@ run = Table(
 run_input = Table(
     "run_input",
     metadata,
-    Column("run_row", _BIG, ForeignKey("run.id"), primary_key=True),
+    Column("run_row", BIG, ForeignKey("run.id"), primary_key=True),
     Column("input", String(512), primary_key=True),
-    Column("snapshot", _BIG),
+    Column("snapshot", BIG),
 )
 
 edge_set = Table(
@@ -147,7 +113,7 @@ edge_set = Table(
 edge = Table(
     "edge",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("edge_set", String(64), ForeignKey("edge_set.id"), nullable=False, index=True),
     Column("input", String(255), nullable=False),
     Column("input_column", String(255), nullable=False),
@@ -172,12 +138,12 @@ pin = Table(
 build = Table(
     "build",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("model", String(255), nullable=False, index=True),
     Column("run", String(64), nullable=False),
     Column("pin", String(64), ForeignKey("pin.id"), nullable=False),
     Column("outcome", String(32), nullable=False),
-    Column("snapshot", _BIG),
+    Column("snapshot", BIG),
     Column("built", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     UniqueConstraint("model", "run"),
@@ -186,15 +152,15 @@ build = Table(
 finding = Table(
     "finding",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("model", String(255), nullable=False),
     Column("check_name", String(255), nullable=False),
     Column("pin", String(64), nullable=False),
     Column("token", LargeBinary),
     Column("left_batch", String(255)),
-    Column("left_row", _BIG),
+    Column("left_row", BIG),
     Column("right_batch", String(255)),
-    Column("right_row", _BIG),
+    Column("right_row", BIG),
     Column("recorded_at", Instant, nullable=False),
     Index("ix_finding_model", "model", "check_name", "pin"),
 )
@@ -202,7 +168,7 @@ finding = Table(
 validation = Table(
     "validation",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("subject", String(255), nullable=False),
     Column("batch", String(255)),
     Column("run", String(64), nullable=False),
@@ -220,19 +186,19 @@ validation = Table(
 incident = Table(
     "incident",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("subject", String(255), nullable=False),
     Column("expectation", String(255), nullable=False),
     Column("severity", String(16), nullable=False),
     Column("column_name", String(255), nullable=False),
     Column("owner", String(255), nullable=False),
-    Column("opened_by", _BIG, ForeignKey("validation.id"), nullable=False),
+    Column("opened_by", BIG, ForeignKey("validation.id"), nullable=False),
     Column("opened_at", Instant, nullable=False),
-    Column("last_by", _BIG, ForeignKey("validation.id"), nullable=False),
+    Column("last_by", BIG, ForeignKey("validation.id"), nullable=False),
     Column("last_at", Instant, nullable=False),
-    Column("unexpected", _BIG),
-    Column("failures", _BIG, nullable=False),
-    Column("closed_by", _BIG, ForeignKey("validation.id")),
+    Column("unexpected", BIG),
+    Column("failures", BIG, nullable=False),
+    Column("closed_by", BIG, ForeignKey("validation.id")),
     Column("closed_at", Instant),
     Column("told_opened_at", Instant),
     Column("told_closed_at", Instant),
@@ -252,7 +218,7 @@ release = Table(
 approval = Table(
     "approval",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("release", String(64), ForeignKey("release.id"), nullable=False, index=True),
     Column("subject", String(255), nullable=False),
     Column("decision", String(16), nullable=False),
@@ -269,7 +235,7 @@ grant = Table(
     Column("purpose", String(255), nullable=False),
     Column("run", String(64), nullable=False),
     Column("keys", Text, nullable=False),
-    Column("digest_budget", _BIG, nullable=False),
+    Column("digest_budget", BIG, nullable=False),
     Column("decision_hash", String(64), nullable=False),
     Column("issued_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
@@ -291,13 +257,13 @@ _NO_POSITION = literal_column("position IS NULL", Boolean)
 ledger_entry = Table(
     "ledger_entry",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("writer", String(64), nullable=False),
-    Column("counter", _BIG, nullable=False),
+    Column("counter", BIG, nullable=False),
     Column("kind", String(32), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("leaf_hash", LargeBinary(32), nullable=False),
-    Column("position", _BIG, unique=True),
+    Column("position", BIG, unique=True),
     Column("recorded_at", Instant, nullable=False),
     UniqueConstraint("writer", "counter"),
     Index("ix_ledger_entry_waiting", "id", postgresql_where=_NO_POSITION).ddl_if(dialect="postgresql"),
@@ -308,7 +274,7 @@ ledger_tile = Table(
     "ledger_tile",
     metadata,
     Column("level", Integer, primary_key=True, autoincrement=False),
-    Column("number", _BIG, primary_key=True, autoincrement=False),
+    Column("number", BIG, primary_key=True, autoincrement=False),
     Column("hashes", LargeBinary, nullable=False),
 )
 
@@ -316,7 +282,7 @@ ledger_tile = Table(
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("size", _BIG, primary_key=True, autoincrement=False),
+    Column("size", BIG, primary_key=True, autoincrement=False),
     Column("origin", String(255), nullable=False),
     Column("root", LargeBinary(32), nullable=False),
     Column("signature", String(128), nullable=False),
@@ -327,7 +293,7 @@ checkpoint = Table(
 countersignature = Table(
     "countersignature",
     metadata,
-    Column("size", _BIG, ForeignKey("checkpoint.size"), primary_key=True),
+    Column("size", BIG, ForeignKey("checkpoint.size"), primary_key=True),
     Column("public_key", String(64), primary_key=True),
     Column("witness", String(255), nullable=False),
     Column("signature", String(160), nullable=False),
@@ -340,14 +306,14 @@ checkpoint_sent = Table(
     "checkpoint_sent",
     metadata,
     Column("target", String(255), primary_key=True),
-    Column("size", _BIG, ForeignKey("checkpoint.size"), nullable=False),
+    Column("size", BIG, ForeignKey("checkpoint.size"), nullable=False),
     Column("at", Instant, nullable=False),
 )
 
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("event", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Column("delivered_at", Instant),
@@ -379,8 +345,8 @@ lake_snapshot = Table(
     "lake_snapshot",
     metadata,
     Column("table_name", String(255), primary_key=True),
-    Column("snapshot", _BIG, primary_key=True, autoincrement=False),
-    Column("sequence", _BIG, nullable=False),
+    Column("snapshot", BIG, primary_key=True, autoincrement=False),
+    Column("sequence", BIG, nullable=False),
     Column("schema_id", Integer, nullable=False),
     Column("metadata_location", String(1000), nullable=False),
     Column("recorded_at", Instant, nullable=False),
@@ -389,110 +355,15 @@ lake_snapshot = Table(
 lake_file = Table(
     "lake_file",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("table_name", String(255), nullable=False),
     Column("path", String(1000), nullable=False, unique=True),
-    Column("rows", _BIG, nullable=False),
-    Column("size_bytes", _BIG, nullable=False),
+    Column("rows", BIG, nullable=False),
+    Column("size_bytes", BIG, nullable=False),
     Column("schema_id", Integer, nullable=False),
     Column("encrypted", Text, nullable=False),
     Column("names", Text, nullable=False),
-    Column("added", _BIG, nullable=False),
-    Column("removed", _BIG),
+    Column("added", BIG, nullable=False),
+    Column("removed", BIG),
     Index("ix_lake_file_table", "table_name", "added", "removed"),
-)
-
-# Copies of curated tables for lookups by key (`lake.serving`), under the same keys as the table; gone when their snapshot is not published any more.
-serving = Table(
-    "serving",
-    metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
-    Column("table_name", String(255), nullable=False),
-    Column("key_column", String(255), nullable=False),
-    Column("snapshot", _BIG, nullable=False),
-    Column("path", String(1000), nullable=False, unique=True),
-    Column("rows", _BIG, nullable=False),
-    Column("size_bytes", _BIG, nullable=False),
-    Column("encrypted", Text, nullable=False),
-    Column("names", Text, nullable=False),
-    Column("recorded_at", Instant, nullable=False),
-    UniqueConstraint("table_name", "key_column", "snapshot"),
-)
-
-# How many identifiers a subject has looked up for a purpose in one hour: what the budget is held against.
-lookup_spent = Table(
-    "lookup_spent",
-    metadata,
-    Column("subject", String(255), primary_key=True),
-    Column("purpose", String(255), primary_key=True),
-    Column("hour", Instant, primary_key=True),
-    Column("keys", _BIG, nullable=False),
-)
-
-# Statements of a subject on one UTC day that aggregated a table's aggregate-only columns: what the budget is held against.
-aggregate_spent = Table(
-    "aggregate_spent",
-    metadata,
-    Column("subject", String(255), primary_key=True),
-    Column("table_name", String(255), primary_key=True),
-    Column("day", Instant, primary_key=True),
-    Column("statements", _BIG, nullable=False),
-)
-
-# Requests of access and break-glasses (`use.requests`, `use.break_glass`): the canonical document by its hash, and what became of it.
-access_request = Table(
-    "access_request",
-    metadata,
-    Column("id", String(64), primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("subject", String(255), nullable=False),
-    Column("purpose", String(255), nullable=False),
-    Column("document", Text, nullable=False),
-    Column("recorded_at", Instant, nullable=False),
-)
-
-access_step = Table(
-    "access_step",
-    metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
-    Column("request", String(64), ForeignKey("access_request.id"), nullable=False, index=True),
-    Column("step", String(16), nullable=False),
-    Column("subject", String(255), nullable=False),
-    Column("document", Text, nullable=False),
-    Column("signature", String(128)),
-    Column("recorded_at", Instant, nullable=False),
-)
-
-# Consents given and withdrawn (`use.consents`): tokens of an identifier domain, 12 bytes each, never values. The set is what its changes leave.
-consent_change = Table(
-    "consent_change",
-    metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
-    Column("scope", String(64), nullable=False),
-    Column("domain", String(64), nullable=False),
-    Column("given", Boolean, nullable=False),
-    Column("tokens", LargeBinary, nullable=False),
-    Column("version", String(64), nullable=False),
-    Column("recorded_at", Instant, nullable=False),
-    Index("ix_consent_change_scope", "scope", "domain", "id"),
-)
-
-# Logins of the query service: an API key is known by its SHA-256 alone; a one-time token by that of issuer and `jti`, until it expires.
-service_key = Table(
-    "service_key",
-    metadata,
-    Column("id", String(16), primary_key=True),
-    Column("sha256", String(64), nullable=False, unique=True),
-    Column("subject", String(255), nullable=False),
-    Column("created_by", String(255), nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("expires_at", Instant, nullable=False),
-    Column("revoked_at", Instant),
-)
-
-service_token_seen = Table(
-    "service_token_seen",
-    metadata,
-    Column("sha256", String(64), primary_key=True),
-    Column("expires_at", Instant, nullable=False, index=True),
 )

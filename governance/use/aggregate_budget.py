@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from governance.errors import Conflict, Refused
-from governance.state.tables import aggregate_spent
+from governance.state.tables_use import aggregate_spent
 from governance.state.values import Actor
 
 STATEMENTS_A_DAY = 100

@@ -26,7 +26,7 @@ from governance.ledger.entry import Json, append
 from governance.policy.access import Access
 from governance.policy.filters import Consented
 from governance.state.database import Database
-from governance.state.tables import consent_change
+from governance.state.tables_use import consent_change
 from governance.state.values import Actor
 
 _RELATION = "consent:"

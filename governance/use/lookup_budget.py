@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from governance.errors import Conflict, Refused
-from governance.state.tables import lookup_spent
+from governance.state.tables_use import lookup_spent
 from governance.state.values import Actor
 
 KEYS_PER_HOUR = 100_000

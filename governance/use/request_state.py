@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, insert, select
 from governance.errors import Damaged, Refused
 from governance.ledger.entry import Json, canonical
 from governance.policy.lattice import Outcome
-from governance.state.tables import access_request, access_step
+from governance.state.tables_use import access_request, access_step
 
 Kind = Literal["request", "break_glass"]
 StepName = Literal["approved", "declined", "withdrawn", "reviewed"]

@@ -11,7 +11,7 @@ from governance.catalog.types import Dataset, Level
 from governance.policy.access import Access
 from governance.policy.lattice import RAW, Outcome
 from governance.policy.permits import Permit
-from governance.state.tables import access_step
+from governance.state.tables_use import access_step
 from governance.use import signatures
 from governance.use.openable import above, why_not
 from governance.use.request_state import Request, read_all

@@ -15,7 +15,7 @@ from governance.catalog.load import load_catalogue
 from governance.cli.main import main
 from governance.config import load_settings
 from governance.ledger.entry import canonical
-from governance.state.tables import access_request
+from governance.state.tables_use import access_request
 from governance.use.request_state import Request, read_all
 from tests.use.conftest import PEOPLE, STEWARD_KEY, fields, open_home
 from tests.use.test_break_glass import GLASS

@@ -15,6 +15,7 @@ from governance.pipeline.context import Context, open_context
 from governance.pipeline.run import run_all
 from governance.state import batches, tables
 from governance.state.batches import BatchRow
+from governance.state.schema import metadata
 from governance.state.values import Actor, Window
 
 NAME = "health.visits"
@@ -150,7 +151,7 @@ def entries(context: Context, kind: str) -> list[dict]:
 def says_canary(context: Context) -> bool:
     """Whether a value of the data stands anywhere in the state database."""
     with context.database.read() as connection:
-        for table in tables.metadata.sorted_tables:
+        for table in metadata.sorted_tables:
             for row in connection.execute(select(table)):
                 if any(CANARY in str(value) or CANARY.encode() in bytes(str(value), "utf-8") for value in row):
                     return True

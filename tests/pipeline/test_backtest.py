@@ -11,7 +11,7 @@ from governance.errors import DeclarationError, NotReady
 from governance.pipeline.backtest import back_test
 from governance.pipeline.context import Context
 from governance.pipeline.quarantine import Selection, release
-from governance.state import tables
+from governance.state.schema import metadata
 from tests.pipeline.repairing import NAME, batch, entries, land, make, reopen, run
 
 
@@ -63,7 +63,7 @@ def test_a_looser_suite_says_what_it_would_have_let_in_but_never_what_did_not_co
 
 
 def test_nothing_is_changed_and_only_what_the_rules_read_is_opened(home: Context, tmp_path: Path) -> None:
-    before = {t.name: _rows(home, t.name) for t in tables.metadata.sorted_tables}
+    before = {t.name: _rows(home, t.name) for t in metadata.sorted_tables}
     back_test(home, NAME, suite_of(tmp_path, between("amount", high=5)))
     changed = {t for t in before if _rows(home, t) != before[t]}
     assert changed <= {"grant", "ledger_entry"}

@@ -23,7 +23,7 @@ from sqlalchemy import select, update
 from governance.errors import Refused, SourceUnavailable
 from governance.service import api_keys
 from governance.service.issuer import KeySet, usable
-from governance.state.tables import service_key
+from governance.state.tables_use import service_key
 from governance.state.values import Actor
 from tests.service.conftest import (
     EC_KEY,

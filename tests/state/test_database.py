@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import func, insert, inspect, select
 
 from governance.state.database import Database
-from governance.state.tables import lease, metadata
+from governance.state.schema import metadata
+from governance.state.tables import lease
 
 
 def test_a_unit_of_work_that_fails_leaves_nothing(tmp_path: Path) -> None:

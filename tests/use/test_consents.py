@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from governance.errors import Refused
 from governance.policy import filters
-from governance.state.tables import consent_change
+from governance.state.tables_use import consent_change
 from governance.use import consents
 from governance.use.query import query
 from governance.use.requests import access_of

@@ -14,7 +14,7 @@ from governance.errors import NotReady, Refused
 from governance.keys import grants
 from governance.keys.names import KeyName
 from governance.state import texts
-from governance.state.tables import lookup_spent
+from governance.state.tables_use import lookup_spent
 from governance.state.values import Actor
 from tests.use.asking import ask, ledger
 from tests.use.lookup_home import PEOPLE, Home, number

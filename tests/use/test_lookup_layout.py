@@ -18,7 +18,7 @@ from governance.keys import grants
 from governance.keys.names import KeyName
 from governance.lake import plan, serving, serving_copy
 from governance.pipeline.copies import read_copies
-from governance.state.tables import serving as registered
+from governance.state.tables_use import serving as registered
 from governance.state.values import Actor
 from governance.use.lookup_copies import COPIER, ensure_layout
 from tests.pipeline.canaries import clear_columns

@@ -11,7 +11,7 @@ from sqlalchemy import text, update
 
 from governance.errors import Damaged, Refused
 from governance.policy.lattice import Outcome
-from governance.state.tables import access_request, access_step
+from governance.state.tables_use import access_request, access_step
 from governance.use import release
 from governance.use.request_state import find, read_all
 from governance.use.requests import Narrowing, approval, approve, ask, decline, document_hash, withdraw

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from governance.state.tables import metadata
+from governance.state import tables, tables_use  # noqa: F401 - importing them registers every table
+from governance.state.schema import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, render_as_batch=connection.dialect.name == "sqlite")

@@ -5,7 +5,8 @@ Revision ID: 0001
 
 from alembic import op
 
-from governance.state.tables import metadata
+from governance.state import tables, tables_use  # noqa: F401 - importing them registers every table
+from governance.state.schema import metadata
 
 revision = "0001"
 down_revision = None
