@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from sqlalchemy import Connection, insert, select
 
+from governance.catalog import dimensions
 from governance.catalog.rules import RowRules
 from governance.catalog.types import Catalogue, Model
 from governance.config import Settings
@@ -141,6 +142,7 @@ def _write(tx: Connection, commit: _Commit, *, lake: Lake, database: Database, a
             rules_hash=commit.rules.hash,
             counts=json.dumps(counts),
             result=commit.result,
+            dimensions=dimensions.to_json(dimensions.tallies(commit.result)),
             recorded_at=at,
         )
     )

@@ -16,6 +16,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, insert
 
+from governance.catalog import dimensions
 from governance.catalog.rules import RowRules, TableRule
 from governance.catalog.types import Dataset
 from governance.errors import Conflict, NotReady
@@ -170,6 +171,7 @@ def _write(
             rules_hash=decision.rules_hash,
             counts=json.dumps(terms),
             result=decision.result,
+            dimensions=dimensions.to_json(dimensions.tallies(decision.result)),
             recorded_at=at,
         )
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
+from governance.catalog import dimensions
 from governance.catalog.types import Dataset
 from governance.errors import Conflict, Damaged, NotReady, Refused
 from governance.lake.lake import Lake, Prepared, TableChange
@@ -172,6 +173,7 @@ def _write(
         after = counts[repair.row.id]
         batches.save_repaired(tx, repair.stored, after, at=at)
         terms = asdict(after)
+        result = _result(tx, repair, decision, terms, actor)
         tx.execute(
             insert(validation).values(
                 subject=dataset.name,
@@ -180,7 +182,8 @@ def _write(
                 outcome=repair.row.judged.outcome if repair.row.judged else "",
                 rules_hash=decision.rules_hash,
                 counts=json.dumps(terms),
-                result=_result(tx, repair, decision, terms, actor),
+                result=result,
+                dimensions=dimensions.to_json(dimensions.tallies(result)),
                 recorded_at=at,
             )
         )

@@ -176,6 +176,7 @@ validation = Table(
     Column("rules_hash", String(64), nullable=False),
     Column("counts", Text, nullable=False),
     Column("result", Text, nullable=False),
+    Column("dimensions", Text),  # `catalog.dimensions.tallies` of the result: what trends are made of
     Column("recorded_at", Instant, nullable=False),
     Column("looked_at", Instant),  # when its failures became incidents; NULL: not yet
     Index("ix_validation_subject", "subject", "recorded_at"),
