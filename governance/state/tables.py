@@ -54,13 +54,13 @@ batch = Table(
     Column("revision", Integer, nullable=False),
     Column("status", String(16), nullable=False),
     Column("replaced_by", String(255)),
-    Column("landed", Text),
-    Column("base", Text),
-    Column("stored", Text),
-    Column("judged", Text),
-    Column("error", Text),
     Column("recorded_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("error", Text),
+    Column("judged", Text),
+    Column("landed", Text),  # the long texts stand last: SQLite walks over them to what follows
+    Column("base", Text),
+    Column("stored", Text),
     UniqueConstraint("dataset", "window_start", "revision"),
     Index("ix_batch_dataset_status", "dataset", "status"),
 )
@@ -175,10 +175,10 @@ validation = Table(
     Column("outcome", String(32), nullable=False),
     Column("rules_hash", String(64), nullable=False),
     Column("counts", Text, nullable=False),
-    Column("result", Text, nullable=False),
-    Column("dimensions", Text),  # `catalog.dimensions.tallies` of the result: what trends are made of
     Column("recorded_at", Instant, nullable=False),
     Column("looked_at", Instant),  # when its failures became incidents; NULL: not yet
+    Column("dimensions", Text),  # `catalog.dimensions.tallies` of the result: what trends are made of
+    Column("result", Text, nullable=False),
     Index("ix_validation_subject", "subject", "recorded_at"),
     Index("ix_validation_looked_at", "looked_at", "id"),
 )
