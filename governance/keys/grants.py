@@ -10,8 +10,9 @@ import json
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Integer, Row, String, bindparam, insert, select, update
 
 from governance.errors import Refused
 from governance.keys.names import DigestKeyName, Grant, KeyName
@@ -23,6 +24,14 @@ from governance.state.values import Actor
 _BLOCK_BYTES = 16
 FOOTER = "footer"
 _NO_TABLE_GROUPS = frozenset({FOOTER, "landed"})
+_WANTED, _TAKE = bindparam("wanted", type_=String), bindparam("taken", type_=Integer)
+_OF_ID = select(grant_table).where(grant_table.c.id == _WANTED)
+_TAKEN = (
+    update(grant_table)
+    .where(grant_table.c.id == _WANTED, grant_table.c.digest_budget >= _TAKE, grant_table.c.revoked_at.is_(None))
+    .values(digest_budget=grant_table.c.digest_budget - _TAKE)
+)
+"""Built once: they run for every use of a key."""
 
 
 def issue(
@@ -91,27 +100,17 @@ def find(connection: Connection, grant_id: str) -> Grant | None:
     """The grant as it was issued, with what is left of its budget; None when there is none. Says nothing about whether
     it holds now.
     """
-    row = connection.execute(select(grant_table).where(grant_table.c.id == grant_id)).one_or_none()
-    if row is None:
-        return None
-    return Grant(
-        id=row.id,
-        subject=row.subject,
-        purpose=row.purpose,
-        run=row.run,
-        keys=frozenset(json.loads(row.keys)),
-        digest_budget=row.digest_budget,
-        expires_at=row.expires_at,
-    )
+    row = connection.execute(_OF_ID, {"wanted": grant_id}).one_or_none()
+    return _grant(row) if row is not None else None
 
 
 def require(connection: Connection, grant_id: str, names: Sequence[str], *, at: datetime) -> Grant:
     """The grant, when it holds at `at` and names every key of `names`; else Refused, naming the first key that is not
     open.
     """
-    held = find(connection, grant_id)
-    revoked = connection.execute(select(grant_table.c.revoked_at).where(grant_table.c.id == grant_id)).scalar()
-    holds = held is not None and revoked is None and held.expires_at > at
+    row = connection.execute(_OF_ID, {"wanted": grant_id}).one_or_none()
+    held = _grant(row) if row is not None else None
+    holds = row is not None and row.revoked_at is None and row.expires_at > at
     for name in names:
         if held is None or not holds or name not in held.keys:
             raise Refused(f"key {name} cannot be used under grant {grant_id}", where="keystore")
@@ -125,11 +124,7 @@ def spend(tx: Connection, grant_id: str, name: str, values: int, *, at: datetime
     last.
     """
     require(tx, grant_id, [name], at=at)
-    spent = tx.execute(
-        update(grant_table)
-        .where(grant_table.c.id == grant_id, grant_table.c.digest_budget >= values, grant_table.c.revoked_at.is_(None))
-        .values(digest_budget=grant_table.c.digest_budget - values)
-    )
+    spent = tx.execute(_TAKEN, {"wanted": grant_id, "taken": values})
     if spent.rowcount != 1:
         raise Refused(f"key {name} cannot be used under grant {grant_id}: its digest budget is spent", where="keystore")
 
@@ -145,6 +140,18 @@ def spend_blocks(database: Database, grant_id: str, name: str, blocks: bytes) ->
         with database.unit_of_work() as tx:
             spend(tx, grant_id, name, values, at=database.clock())
     return values
+
+
+def _grant(row: Row[Any]) -> Grant:
+    return Grant(
+        id=row.id,
+        subject=row.subject,
+        purpose=row.purpose,
+        run=row.run,
+        keys=frozenset(json.loads(row.keys)),
+        digest_budget=row.digest_budget,
+        expires_at=row.expires_at,
+    )
 
 
 def _with_footers(keys: Iterable[KeyName]) -> set[KeyName]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -48,27 +49,26 @@ def append(
     A writer's counter goes up by one with each committed entry and has no gap. `writer` names a process; where several
     of its transactions append at once, each counts for itself in a lane: `writer`, `writer.1`, `writer.2`, ...
     """
+    return append_all(connection, [(kind, facts, actor)], writer=writer, at=at)[0]
+
+
+def append_all(
+    connection: Connection, entries: Sequence[tuple[str, Mapping[str, Json], Actor]], *, writer: str, at: datetime
+) -> tuple[bytes, ...]:
+    """Add entries (kind, facts, actor), in their order and at once, as `append` adds each."""
     lane = _lane(connection, writer)
     latest = select(ledger_entry.c.counter).where(ledger_entry.c.writer == lane)
     counter = connection.execute(latest.order_by(ledger_entry.c.counter.desc()).limit(1)).scalar_one_or_none() or 0
-    body = canonical(
-        {
-            "v": 1,
-            "kind": kind,
-            "at": at.astimezone(UTC).isoformat(timespec="microseconds"),
-            "writer": lane,
-            "counter": counter + 1,
-            "actor": {"subject": actor.subject, "purpose": actor.purpose, "run": actor.run},
-            "facts": facts,
-        }
-    )
-    digest = leaf_hash(body)
-    connection.execute(
-        insert(ledger_entry).values(
-            writer=lane, counter=counter + 1, kind=kind, body=body, leaf_hash=digest, recorded_at=at
-        )
-    )
-    return digest
+    common: dict[str, Json] = {"v": 1, "at": at.astimezone(UTC).isoformat(timespec="microseconds"), "writer": lane}
+    rows: list[dict[str, Any]] = []
+    for number, (kind, facts, actor) in enumerate(entries, start=counter + 1):
+        who: dict[str, Json] = {"subject": actor.subject, "purpose": actor.purpose, "run": actor.run}
+        body = canonical({**common, "kind": kind, "counter": number, "actor": who, "facts": facts})
+        own = {"writer": lane, "counter": number, "kind": kind, "body": body, "recorded_at": at}
+        rows.append({**own, "leaf_hash": leaf_hash(body)})
+    if rows:
+        connection.execute(insert(ledger_entry), rows)
+    return tuple(row["leaf_hash"] for row in rows)
 
 
 def _lane(connection: Connection, writer: str) -> str:
