@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from governance.catalog.types import Catalogue, Dataset, Field
 from governance.errors import Fault
 from governance.policy import filters, masks
+from governance.policy.operands import says_something
 from governance.policy.source import Place, Source
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def meaning_faults(access: Access, source: Source, catalogue: Catalogue) -> Iter
         yield from _unknown(source, (*place, "where", "tables"), "table", rule.where.tables, tables)
         meant = [table for name, table in tables.items() if name in (rule.where.tables or catalogue.models)]
         yield from _mask_faults(rule, place, source, meant)
-        yield from _filter_faults(rule, place, source, meant, access)
+        yield from _filter_faults(rule, place, source, meant, access, catalogue)
         yield from _consent_faults(rule, (*place, "consent"), source, meant)
 
 
@@ -69,7 +70,7 @@ def _mask_faults(rule: Rule, place: Place, source: Source, tables: Iterable[Data
 
 
 def _filter_faults(
-    rule: Rule, place: Place, source: Source, tables: Iterable[Dataset], access: Access
+    rule: Rule, place: Place, source: Source, tables: Iterable[Dataset], access: Access, catalogue: Catalogue
 ) -> Iterator[Fault]:
     if rule.row_filter is None:
         return
@@ -86,9 +87,12 @@ def _filter_faults(
         if not having or (rule.where.tables and lacking):
             where = ", ".join(lacking) or "any curated table"
             yield source.fault(place, f"no column {compare.column} in {where}", do="correct the column")
-        yield from (source.fault(place, why, do="correct the value") for why in _misfits(compare, having))
-        if compare.session is not None and not _anybody_has(compare.session, rule, access):
-            yield source.fault(place, f"no subject of the rule has the attribute {compare.session}", do="correct it")
+        given = compare.values or (() if compare.value is None else (compare.value,))
+        why = _misfit(compare.column, given, having, catalogue)
+        if why:
+            yield source.fault(place, why, do="correct the value")
+        if compare.session is not None:
+            yield from _attribute_faults(compare, rule, place, source, having, access, catalogue)
 
 
 def _consent_faults(rule: Rule, place: Place, source: Source, tables: Iterable[Dataset]) -> Iterator[Fault]:
@@ -103,16 +107,52 @@ def _consent_faults(rule: Rule, place: Place, source: Source, tables: Iterable[D
         yield source.fault(place, found, do="correct the domain, or name other tables")
 
 
-def _misfits(compare: filters.Compare, fields: Iterable[Field]) -> Iterator[str]:
-    given = compare.values or (() if compare.value is None else (compare.value,))
+def _misfit(column: str, given: Iterable[object], fields: Iterable[Field], catalogue: Catalogue) -> str:
+    """Why one of the values can never be one of the column's; empty when each may be."""
+    values = tuple(given)
     for field in fields:
-        if not all(filters.fits(value, field.type) for value in given):
-            yield f"a value does not fit {compare.column}, which is {field.type.kind}"
+        if not all(filters.fits(value, field.type) for value in values):
+            return f"a value does not fit {column}, which is {field.type.kind}{_form(field)}"
+        codes = catalogue.code_sets.get(field.code_set or "")
+        if codes is not None and not set(codes.codes).issuperset(values):
+            return f"a value is no code of {codes.name}, which {column} takes its values from"
+    return ""
 
 
-def _anybody_has(attribute: str, rule: Rule, access: Access) -> bool:
-    meant = [s for s in access.subjects if s.name in rule.subjects or set(s.roles).intersection(rule.roles)]
-    return not meant or any(attribute in subject.session for subject in meant)
+def _form(field: Field) -> str:
+    return " (in NFC, nothing around or invisible in it)" if field.type.kind == "string" else ""
+
+
+def _attribute_faults(
+    compare: filters.Compare,
+    rule: Rule,
+    place: Place,
+    source: Source,
+    having: Iterable[Field],
+    access: Access,
+    catalogue: Catalogue,
+) -> Iterator[Fault]:
+    """Attributes of the rule's subjects that can be no value of the column. Whoever lacks the attribute, or has an empty
+    one, gets nothing by the rule (`filters.bind`).
+    """
+    name = compare.session
+    assert name is not None
+    fields = tuple(having)
+    meant = [
+        (at, subject)
+        for at, subject in enumerate(access.subjects)
+        if subject.name in rule.subjects or set(subject.roles).intersection(rule.roles)
+    ]
+    if meant and not any(name in subject.session for _, subject in meant):
+        yield source.fault(place, f"no subject of the rule has the attribute {name}", do="correct it")
+    for at, subject in meant:
+        value = subject.attributes.get(name)
+        if value is None or name not in subject.session:
+            continue
+        items = [item for item in (value if isinstance(value, tuple) else (value,)) if says_something(item)]
+        if why := _misfit(compare.column, items, fields, catalogue):
+            here: Place = ("subjects", at, "attributes", name)
+            yield source.fault(here, f"{why} (asked by {rule.id})", do="correct the attribute")
 
 
 def _unknown(source: Source, place: Place, what: str, named: Iterable[str], known: Iterable[str]) -> Iterator[Fault]:

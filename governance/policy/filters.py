@@ -6,19 +6,18 @@ comparison.
     {column: department, op: "=", session: department}    a session attribute (with in: a list) instead of a value
     {column: closed_on, op: is_null}                      op: is_null  not_null
     {and: [...]}  {or: [...]}  {not: ...}                 at most 8 levels and 256 nodes
+                                                          a NULL satisfies neither a comparison nor `not` of it
 
 What a rule's `consent` asks is a filter too (`Consented`); it is made by decisions and cannot be written here.
 
-Session attributes are `name`, `department` and those of the subject. One that the subject lacks makes the whole
-filter refuse. `bind` folds them away; what is left prints as a DuckDB condition and as an Iceberg expression that
-mean the same.
+Session attributes are `name`, `department` and those of the subject. One that the subject lacks, that is empty, or that
+has an empty or unfit part makes the whole filter refuse: `not_in` of nothing would be everybody. `bind` folds them away, and
+every `not` with them; what is left prints as a DuckDB condition and as an Iceberg expression that mean the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,6 +25,8 @@ from sqlglot import exp
 
 from governance.catalog.types import ColumnType
 from governance.errors import Refused
+from governance.policy.operands import fits as fits
+from governance.policy.operands import says_something
 
 Scalar = str | int | bool
 Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -42,6 +43,18 @@ _ICEBERG = {
     ">=": "gt-eq",
     "in": "in",
     "not_in": "not-in",
+}
+_OPPOSITE: Mapping[str, Comparison | Membership | Nullness] = {
+    "=": "!=",
+    "!=": "=",
+    "<": ">=",
+    ">=": "<",
+    ">": "<=",
+    "<=": ">",
+    "in": "not_in",
+    "not_in": "in",
+    "is_null": "not_null",
+    "not_null": "is_null",
 }
 COMPARES: Mapping[str, type[exp.Binary]] = {
     "=": exp.EQ,
@@ -143,31 +156,9 @@ def depth(row_filter: RowFilter) -> int:
             return 1 + depth(row_filter.part)
 
 
-def fits(value: object, kind: ColumnType) -> bool:
-    """Whether a literal of the policy may be compared with a column of this type.
-
-    >>> fits("2026-01-31", ColumnType("date")), fits("soon", ColumnType("date")), fits(True, ColumnType("integer"))
-    (True, False, False)
-    """
-    match kind.kind:
-        case "string":
-            return isinstance(value, str)
-        case "boolean":
-            return isinstance(value, bool)
-        case "date":
-            return isinstance(value, str) and _parses(date.fromisoformat, value)
-        case "timestamp":
-            return isinstance(value, str) and _parses(datetime.fromisoformat, value)
-        case "integer":
-            return isinstance(value, int) and not isinstance(value, bool)
-        case "decimal" | "double":
-            number = isinstance(value, int) and not isinstance(value, bool)
-            return number or (isinstance(value, str) and _parses(Decimal, value))
-
-
 def bind(row_filter: RowFilter, session: Mapping[str, Any], types: Mapping[str, ColumnType]) -> RowFilter:
-    """The filter without session attributes. Raises Refused for an attribute that is missing or does not fit the
-    column's type.
+    """The filter without session attributes and without `not`. Raises Refused for an attribute that is missing or
+    empty, or does not fit the column's type: all of it, whichever the operator.
     """
     match row_filter:
         case Compare(session=None) | Consented():
@@ -178,9 +169,10 @@ def bind(row_filter: RowFilter, session: Mapping[str, Any], types: Mapping[str, 
             many = row_filter.op in get_args(Membership)
             items = tuple(value) if isinstance(value, (list, tuple)) else (value,)
             kind = types[row_filter.column]
-            if not items or not all(fits(item, kind) for item in items) or (not many and len(items) != 1):
+            fit = bool(items) and all(says_something(item) and fits(item, kind) for item in items)
+            if not fit or (not many and len(items) != 1):
                 raise Refused(
-                    f"session attribute {row_filter.session} is missing or does not fit the row filter",
+                    f"session attribute {row_filter.session} is missing, empty or does not fit the row filter",
                     do="ask the steward to complete the subject's attributes",
                 )
             operands = {"values": items} if many else {"value": items[0]}
@@ -189,8 +181,7 @@ def bind(row_filter: RowFilter, session: Mapping[str, Any], types: Mapping[str, 
             parts: Any = tuple(bind(part, session, types) for part in row_filter.parts)
             return type(row_filter).model_construct(parts=parts)
         case Not():
-            part: Any = bind(row_filter.part, session, types)
-            return Not.model_construct(part=part)
+            return bind(_negated(row_filter.part), session, types)
 
 
 def condition(row_filter: RowFilter, types: Mapping[str, ColumnType]) -> exp.Expr:
@@ -236,6 +227,19 @@ def iceberg(row_filter: RowFilter, field_ids: Mapping[str, int]) -> dict[str, An
             return {"type": "gov:consented", "term": term, **own}
 
 
+def _negated(row_filter: Written) -> Written:
+    """What `not` of it means: each comparison turned round, so that a NULL passes neither (as in SQL)."""
+    match row_filter:
+        case Compare():
+            operands = row_filter.model_dump(exclude={"op"})
+            return Compare(op=_OPPOSITE[row_filter.op], **operands)
+        case And() | Or():
+            parts: Any = tuple(map(_negated, row_filter.parts))
+            return (Or if isinstance(row_filter, And) else And).model_construct(parts=parts)
+        case Not():
+            return row_filter.part
+
+
 def _comparison(compare: Compare, kind: ColumnType) -> exp.Expr:
     column = exp.column(exp.to_identifier(compare.column, quoted=True))
     if compare.op == "is_null":
@@ -263,11 +267,3 @@ def _literal(value: object, kind: ColumnType) -> exp.Expr:
 
 def _term(compare: Compare, field_ids: Mapping[str, int]) -> dict[str, Any]:
     return {"type": "reference", "id": field_ids[compare.column]}
-
-
-def _parses(parse: Any, text: str) -> bool:
-    try:
-        parse(text)
-    except (ValueError, ArithmeticError):
-        return False
-    return True

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from governance.catalog.types import Level
+from governance.catalog.types import CodeSet, Level
 from governance.errors import DeclarationError
 from governance.policy import access as access_module
 from governance.policy.access import parse_access
@@ -134,3 +135,33 @@ def test_a_filter_that_is_nested_too_deeply_is_a_fault(catalogue):
     rule = f"{{id: x, roles: [a], purposes: [p], where: {{levels: [L1]}}, action: raw, row_filter: {nested}}}"
     text = f"roles: [{{id: a}}]\npurposes: [{{id: p}}]\nrules:\n  - {rule}\n"
     assert any("too deeply" in fault for fault in faults(text, catalogue))
+
+
+@pytest.mark.parametrize(
+    ("row_filter", "attribute", "expected"),
+    [
+        ("{column: district, op: not_in, values: ['110101 ']}", "x", "a value does not fit district"),
+        ('{not: {column: district, op: in, values: ["1\\u200b"]}}', "x", "a value does not fit district"),
+        ("{column: district, op: not_in, values: ['110109']}", "x", "is no code of districts"),
+        ("{column: district, op: not_in, session: places}", "110101 ", "subjects.0.attributes.places: a value"),
+        ("{column: district, op: not_in, session: places}", "110109", "is no code of districts"),
+        ("{column: district, op: not_in, session: places}", "110101", ""),
+        ("{column: district, op: not_in, session: places}", "", ""),
+    ],
+)
+def test_a_value_that_can_exclude_nobody_is_a_fault(row_filter, attribute, expected, catalogue):
+    """An empty attribute is none: taking the last one away from somebody must not make the rules faulty for all."""
+    person = catalogue.models["curated.person"]
+    fields = tuple(replace(f, code_set="districts") if f.name == "district" else f for f in person.contract.fields)
+    models = {**catalogue.models, person.name: replace(person, contract=replace(person.contract, fields=fields))}
+    codes = CodeSet("districts", "catalog/standards/districts.csv", "0" * 64, ("110101", "110102"))
+    own = replace(catalogue, models=models, code_sets={"districts": codes})
+    text = (
+        "roles: [{id: a}]\npurposes: [{id: p}]\n"
+        f"subjects: [{{name: 'user:li', roles: [a], attributes: {{places: '{attribute}'}}}}]\nrules:\n"
+        f"  - {{id: one, roles: [a], purposes: [p], where: {{tables: [curated.person]}}, action: raw, row_filter: {row_filter}}}\n"
+    )
+    if expected:
+        assert expected in faults(text, own)[0]
+    else:
+        parse_access(text, "catalog/access.yaml", own)

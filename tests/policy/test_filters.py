@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from governance.catalog.types import ColumnType
 from governance.errors import Refused
-from governance.policy.filters import And, Compare, Not, Or, bind, condition, iceberg
+from governance.policy.filters import And, Compare, Not, Or, bind, condition, fits, iceberg
 
 TYPES = {"district": ColumnType("string"), "rank": ColumnType("integer"), "born": ColumnType("date")}
 IDS = {"district": 1, "rank": 2, "born": 3}
@@ -137,3 +137,72 @@ def test_a_session_attribute_becomes_its_values(compare, session, expected):
 def test_a_session_attribute_that_is_missing_or_does_not_fit_refuses(op, session):
     with pytest.raises(Refused, match="places"):
         bind(Not.model_construct(part=Compare(column="district", op=op, session="places")), session, TYPES)
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\u3000", None, (), [], ("",), ("a", ""), ("a", " \t")])
+@pytest.mark.parametrize("op", ["in", "not_in", "=", "!=", "<", ">="])
+@pytest.mark.parametrize("negated", [False, True])
+def test_an_empty_attribute_refuses_whatever_is_asked_of_it(op, empty, negated):
+    """`not_in` of nothing would be everybody, and so would `!=` and `>=` of empty text."""
+    asked = Compare(column="district", op=op, session="places")
+    with pytest.raises(Refused, match="places"):
+        bind(Not.model_construct(part=asked) if negated else asked, {"places": empty}, TYPES)
+
+
+@pytest.mark.parametrize("twin", ["a ", " a", "a\u200b", "a\u00a0", "e\u0301", "a\n", "a\x00", "\ufeffa"])
+@pytest.mark.parametrize("op", ["in", "not_in", "!="])
+def test_an_attribute_that_only_looks_like_a_value_refuses(op, twin):
+    with pytest.raises(Refused, match="places"):
+        bind(Compare(column="district", op=op, session="places"), {"places": twin}, TYPES)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "fit"),
+    [
+        ("20260131", ColumnType("date"), False),
+        ("2026-W05-6", ColumnType("date"), False),
+        ("NaN", ColumnType("double"), False),
+        ("Infinity", ColumnType("double"), False),
+        ("1e400", ColumnType("double"), False),
+        ("1_000", ColumnType("decimal", 12, 2), False),
+        ("0.001", ColumnType("decimal", 12, 2), False),
+        ("12345678901.00", ColumnType("decimal", 12, 2), False),
+        ("1234567890.12", ColumnType("decimal", 12, 2), True),
+        (2**63, ColumnType("integer"), False),
+        (1, ColumnType("boolean"), False),
+        ("", ColumnType("string"), True),
+    ],
+)
+def test_a_literal_fits_only_in_the_form_that_the_column_holds(value, kind, fit):
+    """What casts to another value, or fails to cast, excludes other rows than it says."""
+    assert fits(value, kind) is fit
+
+
+@settings(max_examples=80, deadline=None)
+@given(tree=TREES, rows=ROWS)
+def test_a_bound_filter_lets_no_more_through_than_sql_does(tree, rows):
+    """`not` of a comparison with NULL is no reason to show a row: what is bound has no `not`, and passes what WHERE does."""
+    bound = bind(tree, {}, TYPES)
+    assert "Not" not in repr(bound)
+    typed = [(row["district"], row["rank"], date.fromisoformat(row["born"]) if row["born"] else None) for row in rows]
+    asked, plain = condition(bound, TYPES).sql("duckdb"), sql_where(tree)
+    with duckdb.connect() as con:
+        con.execute("CREATE TABLE t (district VARCHAR, rank BIGINT, born DATE)")
+        con.executemany("INSERT INTO t VALUES (?, ?, ?)", typed)
+        found = con.execute(f"SELECT {asked}, coalesce({plain}, false) FROM t").fetchall()  # noqa: S608
+    assert all(ours == theirs for ours, theirs in found)
+
+
+def sql_where(tree):
+    """The filter as anybody would write it in SQL, with SQL's three values."""
+    match tree:
+        case And():
+            return f"({' AND '.join(map(sql_where, tree.parts))})"
+        case Or():
+            return f"({' OR '.join(map(sql_where, tree.parts))})"
+        case Not():
+            return f"(NOT {sql_where(tree.part)})"
+    texts = ["'" + str(v).replace("'", "''") + "'" for v in (tree.values or (tree.value,))]
+    words = {"is_null": "IS NULL", "not_null": "IS NOT NULL", "in": f"IN ({', '.join(texts)})"}
+    words["not_in"] = f"NOT IN ({', '.join(texts)})"
+    return f'("{tree.column}" {words.get(tree.op, f"{tree.op} {texts[0]}")})'

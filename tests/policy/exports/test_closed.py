@@ -42,7 +42,7 @@ _WHERE = (
 )
 _ROWS = (
     "{column: area, op: in, session: areas}",
-    "{column: area, op: '=', value: \"it's; ${x} {{y}} {col} \\\\ \"}",
+    "{column: area, op: '=', value: \"it's; ${x} {{y}} {col} \\\\\"}",
     "{or: [{column: area, op: is_null}, {not: {column: area, op: '!=', value: b}}]}",
 )
 
