@@ -23,8 +23,8 @@ def command(home: Path | None, as_json: bool) -> None:
     from governance.lake import serving
     from governance.pipeline.context import open_context
     from governance.use import release
-    from governance.use.lookup import identifier
     from governance.use.lookup_copies import ensure_layout
+    from governance.use.lookup_decided import identifier
 
     context = open_context(load_settings(home))
     with context.database.read() as connection:

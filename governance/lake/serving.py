@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,9 +95,21 @@ def remove_stale(lake: Lake, live: Mapping[str, int]) -> tuple[str, ...]:
 
 
 class Points:
-    """Reads rows by token from a copy, under one grant, which the caller has asked for `columns`. For one thread."""
+    """Reads rows by token from a copy, under one grant. Files stay open, their footers decrypted. For one thread.
 
-    def __init__(self, lake: Lake, layout: Layout, *, keystore: KeyStore, grant_id: str) -> None:
+    `before_opening` is called with the columns before any of them is read of a file for the first time, and must raise
+    when the grant does not open one: PyArrow ends the process over it.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        layout: Layout,
+        *,
+        keystore: KeyStore,
+        grant_id: str,
+        before_opening: Callable[[Sequence[str]], None],
+    ) -> None:
         self._folder, self._layout = lake.root / layout.path, layout
         self._properties = decryptor(keystore, grant_id)
         self._encrypted = frozenset(layout.names[field] for field in layout.keys if field != FOOTER_ID)
@@ -105,7 +117,9 @@ class Points:
         self._file, self._group, self._first, self._last = (
             index.column(name).to_numpy() for name in ("file", "group", "first", "last")
         )
+        self._before_opening = before_opening
         self._open: dict[tuple[int, bool], pq.ParquetFile] = {}
+        self._read: set[tuple[int, frozenset[str]]] = set()
         self._schema = pq.read_schema(self._folder / bucket_name(0))
 
     def rows(self, tokens: pa.Array, columns: Sequence[str]) -> pa.Table:
@@ -116,10 +130,11 @@ class Points:
         parts = []
         for number in np.unique(self._file[groups]):
             inside = [int(group) for group in self._group[groups[self._file[groups] == number]]]
-            file = self._parquet(int(number), decrypting=not self._encrypted.isdisjoint(names))
+            file = self._parquet(int(number), names)
             read = file.read_row_groups(inside, columns=names, use_threads=False)
             parts.append(read.filter(pc.is_in(read.column(token), value_set=tokens)))
-        return pa.concat_tables(parts) if parts else pa.schema([self._schema.field(n) for n in names]).empty_table()
+        empty = pa.schema([self._schema.field(name) for name in names]).empty_table()
+        return pa.concat_tables(parts).combine_chunks() if parts else empty
 
     def _candidates(self, prefixes: Numbers) -> npt.NDArray[np.int64]:
         """Positions in the index of every row group that may hold one of the tokens, sorted."""
@@ -128,13 +143,17 @@ class Points:
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return np.unique(np.repeat(begins, lengths) + within)
 
-    def _parquet(self, number: int, *, decrypting: bool) -> pq.ParquetFile:
+    def _parquet(self, number: int, names: Sequence[str]) -> pq.ParquetFile:
         """The open file; clear columns are read without a key."""
+        encrypted = self._encrypted & frozenset(names)
+        if encrypted and (number, encrypted) not in self._read:
+            self._before_opening(names)
+            self._read.add((number, encrypted))
+        decrypting = bool(encrypted)
         if (number, decrypting) not in self._open:
             options = {"decryption_properties": self._properties()} if decrypting else {}
-            self._open[number, decrypting] = pq.ParquetFile(
-                self._folder / bucket_name(number), pre_buffer=False, **options
-            )
+            path = self._folder / bucket_name(number)
+            self._open[number, decrypting] = pq.ParquetFile(path, pre_buffer=False, **options)
         return self._open[number, decrypting]
 
 

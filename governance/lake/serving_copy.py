@@ -29,7 +29,7 @@ from governance.state.crash import crash_point
 from governance.state.tables_use import serving
 from governance.state.values import Actor
 
-ROW_GROUP_ROWS = 4_096
+ROW_GROUP_ROWS = 2_048
 BUCKET_ROWS = 1 << 19
 _SPLIT_ROWS = 1 << 18
 

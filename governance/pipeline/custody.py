@@ -30,7 +30,7 @@ from governance.policy.decide import Column, Decider
 from governance.policy.restrictions import Policy, Restrictions, compile_restrictions
 from governance.state.database import Database
 from governance.use import release, scanner
-from governance.use.lookup import may_look_up_by
+from governance.use.lookup_decided import may_look_up_by
 from governance.use.published import read_published
 from governance.use.questions import AgeAtLeast, Questions, Relation, read_questions
 

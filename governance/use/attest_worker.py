@@ -39,8 +39,13 @@ def answer(
         return {"answer": UNKNOWN, "about": about}
     relation = request["kind"] == "relation"
     columns = [request["relation"], request["relative"] + TOKEN_SUFFIX] if relation else [request["birth_date"]]
-    require(lake, layout, columns, request["grant"])
-    points = serving.Points(lake, layout, keystore=keystore, grant_id=request["grant"])
+    points = serving.Points(
+        lake,
+        layout,
+        keystore=keystore,
+        grant_id=request["grant"],
+        before_opening=lambda read: require(lake, layout, read, request["grant"]),
+    )
     found = points.rows(pa.array([person.as_py()], person.type), columns)
     if relation:
         told = related(found, columns[0], columns[1], request["codes"], named["relative"])

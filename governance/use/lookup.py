@@ -7,19 +7,17 @@ Keys are values of an identifier, as the field holds them. The records come unde
 scanner process may serve a whole session; a session never crosses subject, purpose, decision or snapshot.
 
 Looking up by a field joins a person whom the asker can name to a record. So it takes a field that the asker sees raw or
-partly (`BY_MASKS`): who gets tokens of it, its hash or nothing at all is kept from exactly that join.
+partly (`lookup_decided.BY_MASKS`): who gets tokens of it, its hash or nothing at all is kept from exactly that join.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -28,21 +26,16 @@ from governance.config import Settings
 from governance.errors import GovernanceError, Refused
 from governance.lake.lake import Lake
 from governance.ledger.entry import Json, append
-from governance.policy.lattice import Outcome
 from governance.policy.restrictions import Restricted, Restrictions
 from governance.state.database import Database
 from governance.state.values import Actor
 from governance.use import lookup_budget
 from governance.use.lookup_copies import ensure_layout
-from governance.use.lookup_session import Decided, Session, opened
-from governance.use.published import read_published
+from governance.use.lookup_decided import Decided, Decisions, Wanted, identifier
+from governance.use.lookup_session import Session, opened
 
-BY_MASKS = frozenset({"resident-number", "phone", "show-first-4", "show-last-4"})
-"""Masks that show a part of the value: who sees that may ask by the whole of it."""
 MAX_KEYS = 10_000
 MAX_SESSIONS = 8
-DECIDED_SECONDS = 0.5
-"""A decision that is older is made anew, so narrowing is felt within a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +46,7 @@ class Found:
     restrictions: Restrictions
     release: str
     grant: str
-
-    @property
-    def decision_hash(self) -> str:
-        return self.restrictions.decision_hash
+    decision_hash: str
 
     @property
     def no_export(self) -> bool:
@@ -69,32 +59,26 @@ class Found:
         return {c.name: str(c.outcome) for c in self.restrictions.visible if c.name in self.table.column_names}
 
 
-class _Wanted(NamedTuple):
-    """Who looks up what: there is one session for it, under the decision of the moment."""
-
-    subject: str
-    purpose: str
-    table: str
-    by: str
-
-
 class Lookups:
-    """The lookup service of one process. Use as a context manager; `lookup` may be called by many threads."""
+    """The lookup service of one process. Use as a context manager; `lookup` may be called by many threads. A `catalogue`
+    that changes is given as what gives it.
+    """
 
     def __init__(
         self,
         *,
         settings: Settings,
-        catalogue: Catalogue,
+        catalogue: Catalogue | Callable[[], Catalogue],
         database: Database,
         lake: Lake,
         keys_per_hour: int = lookup_budget.KEYS_PER_HOUR,
     ) -> None:
-        self._settings, self._catalogue, self._database, self._lake = settings, catalogue, database, lake
+        self._settings, self._database, self._lake = settings, database, lake
+        self._catalogue = catalogue if callable(catalogue) else lambda: catalogue
+        self._decisions = Decisions(self._catalogue, database, lake)
         self._budget = keys_per_hour
-        self._sessions: dict[_Wanted, Session] = {}
-        self._decided: dict[_Wanted, tuple[float, Decided]] = {}
-        self._opening: dict[_Wanted, threading.Lock] = {}
+        self._sessions: dict[Wanted, Session] = {}
+        self._opening: dict[Wanted, threading.Lock] = {}
         self._lock = threading.Lock()
         self._closed = False
         self._starter = ThreadPoolExecutor(1, "lookups")
@@ -134,7 +118,7 @@ class Lookups:
         Refused (forbidden and absent read alike), NotReady when nothing is published. Every call is in the ledger.
         """
         run = uuid.uuid4().hex
-        wanted = _Wanted(subject, purpose, table, by or identifier(self._catalogue, table))
+        wanted = Wanted(subject, purpose, table, by or identifier(self._catalogue(), table))
         for last in (False, False, True):
             try:
                 _check(keys)
@@ -150,16 +134,16 @@ class Lookups:
                 if last or not session.closed or self._closed:
                     raise
                 continue  # it had to make room, or a new decision took its place
-            return Found(found, restrictions, session.decided.release, session.grant)
+            return Found(found, restrictions, session.decided.release, session.grant, session.decided.hash)
         raise AssertionError("unreachable")
 
-    def _session(self, wanted: _Wanted, key_token: str | None) -> Session:
+    def _session(self, wanted: Wanted, key_token: str | None) -> Session:
         """The session that stands under what is decided now, else a new one in its place."""
-        self._decide(wanted)  # whoever is refused leaves nothing behind
+        self._decisions.now(wanted)  # whoever is refused leaves nothing behind
         with self._lock:
             opening = self._opening.setdefault(wanted, threading.Lock())
         with opening:
-            decided = self._decide(wanted)
+            decided = self._decisions.now(wanted)
             with self._lock:
                 session = self._sessions.pop(wanted, None)
                 if session is not None and not session.over and session.decided.key == decided.key:
@@ -174,37 +158,6 @@ class Lookups:
             with self._lock:
                 self._sessions[wanted] = session
             return session
-
-    def _decide(self, wanted: _Wanted) -> Decided:
-        """What holds at this moment, or held less than half a second ago."""
-        at, known = self._decided.get(wanted, (0.0, None))
-        if known is not None and time.monotonic() - at < DECIDED_SECONDS:
-            return known
-        began = time.monotonic()
-        with self._database.read() as connection:
-            published = read_published(connection, catalogue=self._catalogue, lake=self._lake, subject=wanted.subject)
-        purposes = {purpose.id for purpose in published.access.purposes}
-        if published.access.subject(wanted.subject) is None or wanted.purpose not in purposes:
-            raise Refused("unknown subject or purpose", do="ask the steward for access")
-        restrictions = None
-        if wanted.table in published.snapshots:
-            at_now = self._database.clock()
-            restrictions = published.restrictions(wanted.subject, wanted.purpose, wanted.table, at=at_now)
-        if restrictions is None or not restrictions.visible:
-            raise Refused("the table is not there for you", do="gov explain lists what is")
-        domain = self._domain(restrictions, wanted.by)
-        decided = Decided(published.release, published.rules, restrictions, wanted.by, domain)
-        self._decided[wanted] = (began, decided)
-        return decided
-
-    def _domain(self, restrictions: Restrictions, by: str) -> str:
-        """The identifier domain of the key column, when the subject may look up by it."""
-        outcomes = {column.name: column.outcome for column in restrictions.columns}
-        for field in self._catalogue.models[restrictions.table].contract.fields:
-            there = field.name == by and field.token_name in outcomes
-            if there and field.domain is not None and may_look_up_by(outcomes[by]):
-                return field.domain
-        raise Refused("there is no such field that you may look up by", do="gov explain lists what you see")
 
     def _open(self, decided: Decided, key_token: str | None) -> Session:
         restrictions = decided.restrictions
@@ -235,24 +188,6 @@ class Lookups:
         facts: dict[str, Json] = {"keys": keys, "reason": refused.found}
         with self._database.unit_of_work() as tx:
             append(tx, "access_refused", facts, actor=actor, writer=self._database.writer, at=self._database.clock())
-
-
-def may_look_up_by(outcome: Outcome) -> bool:
-    """Whether who sees a field like this may look up by it.
-
-    >>> [may_look_up_by(Outcome.parse(seen)) for seen in ("raw", "mask:resident-number", "mask:token", "none")]
-    [True, True, False, False]
-    """
-    return outcome.kind == "raw" or (outcome.mask is not None and outcome.mask.kind in BY_MASKS)
-
-
-def identifier(catalogue: Catalogue, table: str) -> str:
-    """The field that a table is looked up by when nobody says otherwise: its identifier, the primary key first; empty
-    when it has none.
-    """
-    fields = catalogue.models[table].contract.fields if table in catalogue.models else ()
-    identifiers = sorted((f for f in fields if f.domain), key=lambda f: f.primary_key_position or len(fields) + 1)
-    return identifiers[0].name if identifiers else ""
 
 
 def _check(keys: Sequence[str]) -> None:

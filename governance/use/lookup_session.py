@@ -13,56 +13,37 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from sqlalchemy import Connection
 
 from governance.config import Settings, as_request
 from governance.errors import GovernanceError, Refused, WorkerFailed
 from governance.keys import grants
 from governance.keys.names import DigestKeyName
 from governance.lake.lake import Lake
-from governance.ledger.entry import Json, append
+from governance.ledger.entry import Json, append_all
 from governance.policy import filters
 from governance.policy.restrictions import Restricted, Restrictions
 from governance.state import texts
 from governance.state.database import Database
 from governance.state.values import Actor
 from governance.use import lookup_budget, scanner
-from governance.use.lookup_worker import ASKED, KEY, REQUEST
+from governance.use.lookup_decided import Decided
+from governance.use.lookup_statement import ASKED, KEY, REQUEST
 from governance.use.watch import Watch
 from governance.workers import Limits, start
 from governance.workers.parent import Worker
 
-MAX_ROWS = 10_000
-"""Rows of one answer."""
 SESSION_SECONDS = 900
+_LAST_SECONDS = 5
+"""So long before its grants end a session is not asked any more."""
 _GROUP_KEYS = 20_000
 _ROWS_A_KEY = 8
 """What the budget of a purpose's tokens allows for the same rows to be asked for again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What a session stands under. `rules` is the hash of the rules in force, `domain` that of the key column."""
-
-    release: str
-    rules: str | None
-    restrictions: Restrictions
-    by: str
-    domain: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Subject, purpose, table, snapshot and what is seen of it are all in the decision's hash."""
-        return self.restrictions.decision_hash, self.by
-
-    @property
-    def most_rows(self) -> int:
-        limit = self.restrictions.max_rows
-        return MAX_ROWS if limit is None else min(limit, MAX_ROWS)
 
 
 @dataclass(slots=True)
@@ -93,7 +74,7 @@ class Session:
     closed: bool = False
     """Whether `close` ended it: then asking again finds another session."""
     _answers: pa.RecordBatchReader | None = None
-    _expires: float = field(default_factory=lambda: time.monotonic() + SESSION_SECONDS)
+    _expires: float = field(default_factory=lambda: time.monotonic() + SESSION_SECONDS - _LAST_SECONDS)
     _waiting: list[_Asked] = field(default_factory=list)
     _gate: threading.Lock = field(default_factory=threading.Lock)
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -162,26 +143,35 @@ class Session:
                 asked.done = True
 
     def _recorded(self, group: Sequence[_Asked]) -> list[_Asked]:
-        """One transaction: each request's keys off the budget, its entry in the ledger; those that the budget allows."""
-        allowed = []
+        """One transaction: both grants hold, each request's keys off the budget, its entry in the ledger; those that
+        the budget allows.
+        """
         restrictions, at = self.decided.restrictions, self.database.clock()
+        actor = Actor(restrictions.subject, restrictions.purpose, self.grant)
+        entries: list[tuple[str, dict[str, Json], Actor]] = []
         with self.database.unit_of_work() as tx:
+            _require(tx, (self.grant, self.keys_grant), at=at)
+            lasts = lookup_budget.spend(tx, actor, sum(len(a.keys) for a in group), budget=self.budget, at=at)
             for asked in group:
-                actor = Actor(restrictions.subject, restrictions.purpose, asked.run)
-                if lookup_budget.spend(tx, actor, len(asked.keys), budget=self.budget, at=at):
-                    append(tx, "access", self._facts(asked), actor=actor, writer=self.database.writer, at=at)
-                    allowed.append(asked)
-                else:
+                if not lasts and not (
+                    len(group) > 1 and lookup_budget.spend(tx, actor, len(asked.keys), budget=self.budget, at=at)
+                ):
                     asked.error = lookup_budget.spent()
-                    facts: dict[str, Json] = {"keys": len(asked.keys), "reason": asked.error.found}
-                    append(tx, "access_refused", facts, actor=actor, writer=self.database.writer, at=at)
-        return allowed
+                entries.append(self._entry(asked))
+            append_all(tx, entries, writer=self.database.writer, at=at)
+        return [asked for asked in group if asked.error is None]
+
+    def _entry(self, asked: _Asked) -> tuple[str, dict[str, Json], Actor]:
+        actor = Actor(self.decided.restrictions.subject, self.decided.restrictions.purpose, asked.run)
+        if isinstance(asked.error, GovernanceError):
+            return "access_refused", {"keys": len(asked.keys), "reason": asked.error.found}, actor
+        return "access", self._facts(asked), actor
 
     def _facts(self, asked: _Asked) -> dict[str, Json]:
         restrictions = self.decided.restrictions
         table: dict[str, Json] = {
             "snapshot": str(restrictions.snapshot),
-            "decision_hash": restrictions.decision_hash,
+            "decision_hash": self.decided.hash,
             "columns": {column.name: str(column.outcome) for column in asked.columns},
         }
         return {
@@ -200,8 +190,9 @@ class Session:
             rows = pa.Table.from_batches([self._answers.read_next_batch()])
         except StopIteration:
             raise Refused("the session of lookups ended", do="ask again") from None
+        ends = np.searchsorted(rows.column(REQUEST).to_numpy(), np.arange(len(group) + 1))
         for number, asked in enumerate(group):
-            own = rows.filter(pc.equal(rows.column(REQUEST), number)) if len(group) > 1 else rows
+            own = rows.slice(ends[number], ends[number + 1] - ends[number])
             most = self.decided.most_rows
             if own.num_rows > most:
                 asked.error = Refused(f"the answer has more than {most} rows", do="ask for fewer keys")
@@ -221,13 +212,13 @@ def opened(decided: Decided, *, budget: int, left: int, settings: Settings, data
     rows = sum(file.rows for file in lake.files(restrictions.table, restrictions.snapshot))
     answered = rows + left * _ROWS_A_KEY
     digests = scanner.digests((outcome for _, _, outcome in columns), answered)
-    actor = Actor(restrictions.subject, restrictions.purpose, f"lookup-{restrictions.decision_hash[:16]}")
+    actor = Actor(restrictions.subject, restrictions.purpose, f"lookup-{decided.hash[:16]}")
     at = database.clock()
     with database.unit_of_work() as tx:
         body = restrictions.canonical.decode("utf-8")
-        texts.keep(tx, restrictions.decision_hash, "decision", body, at=at)
+        texts.keep(tx, decided.hash, "decision", body, at=at)
         common: dict[str, Any] = {
-            "decision_hash": restrictions.decision_hash,
+            "decision_hash": decided.hash,
             "seconds": SESSION_SECONDS,
             "database": database,
         }
@@ -269,6 +260,14 @@ def opened(decided: Decided, *, budget: int, left: int, settings: Settings, data
 
     watch = Watch(grant.id, decided.rules, database, cut, permits=restrictions.permits, consents=restrictions.consents)
     return Session(decided, grant.id, keys_grant.id, database, budget, worker, watch, to_worker, ended)
+
+
+def _require(tx: Connection, held: Sequence[str], *, at: datetime) -> None:
+    try:
+        for grant in held:
+            grants.require(tx, grant, (), at=at)
+    except Refused:
+        raise Refused("the grant of this answer ended", do="ask again") from None
 
 
 def worker_limits(settings: Settings) -> Limits:

@@ -9,14 +9,13 @@ session and is never given to another.
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlglot
-from sqlglot import exp
 
 from governance.catalog.types import ColumnType
 from governance.config import from_request
@@ -24,7 +23,7 @@ from governance.errors import Refused
 from governance.keys import grants
 from governance.keys.names import DigestKeyName, KeyStore
 from governance.keys.open import open_keystore
-from governance.keys.tokens import sql_hash, tokens
+from governance.keys.tokens import tokens
 from governance.lake import serving, serving_copy
 from governance.lake.lake import Lake
 from governance.lake.stream import connect
@@ -33,16 +32,8 @@ from governance.policy.lattice import Outcome
 from governance.state.database import Database
 from governance.state.values import Actor
 from governance.use import consents
-from governance.use.scanner import bind_ciphers, is_token, needed, selected, tokenised
-
-REQUEST, KEY = "_request", "_key"
-ASKED = pa.schema([(REQUEST, pa.int32()), (KEY, pa.int32()), ("value", pa.string()), ("columns", pa.string())])
-"""One group of requests: `_key` counts the keys of a request from 1, `columns` (a JSON list, in the first row alone) are
-those that any of the requests reads.
-"""
-Column = tuple[str, ColumnType, Outcome]
-_HASHED = f"SELECT _request AS __request, _key AS __key, {sql_hash('value')} AS hash FROM asked"  # noqa: S608
-_QUERIES = 100
+from governance.use.lookup_statement import ASKED, WANTED, Column, Hashes, Statements
+from governance.use.scanner import bind_ciphers, is_token, needed, tokenised
 
 
 def build(
@@ -87,15 +78,24 @@ class _Serving:
         self._where = sqlglot.parse_one(where, dialect="duckdb") if where else None
         self._request = request
         self._layout = opened_layout(self._lake, request["table"], request["by"], request["snapshot"])
-        read = needed(self._columns, self._where)
-        require(self._lake, self._layout, read, request["grant"])
-        self._queries: dict[tuple[str, ...], str] = {}
-        self._points = serving.Points(self._lake, self._layout, keystore=self._keystore, grant_id=request["grant"])
-        self._con = connect(from_request(request["settings"]))
+        self._points = serving.Points(
+            self._lake, self._layout, keystore=self._keystore, grant_id=request["grant"], before_opening=self._require
+        )
+        self._require(needed(self._columns, self._where))
+        self._con = connect(replace(from_request(request["settings"]), threads=1))  # few rows: threads would only wait
         consents.bind(self._con, self._where, self._lake.database)
-        key = DigestKeyName("purpose", request["purpose"])
-        bind_ciphers(self._con, (outcome for _, _, outcome in self._columns), self._keystore, key, request["grant"])
-        self._salted = any(o.mask is not None and o.mask.kind == "sha-256-query-local" for _, _, o in self._columns)
+        self._purpose_key = DigestKeyName("purpose", request["purpose"])
+        outcomes = (outcome for _, _, outcome in self._columns)
+        bind_ciphers(self._con, outcomes, self._keystore, self._purpose_key, request["grant"])
+        self._hashes = Hashes(self._con)
+        self._statements = Statements(
+            self._con,
+            self._columns,
+            self._where,
+            token_column=self._layout.token_column,
+            most_rows=request["most_rows"],
+        )
+        self._tokens_at = [at + 2 for at, (_, _, outcome) in enumerate(self._columns) if is_token(outcome)]
 
     def answers(self, asked: pa.RecordBatchReader) -> pa.RecordBatchReader:
         """One batch for each batch of `asked`."""
@@ -106,63 +106,32 @@ class _Serving:
         names = json.loads(asked.column("columns")[0].as_py()) if asked.num_rows else [c[0] for c in self._columns]
         columns = [column for column in self._columns if column[0] in names]
         wanted = self._wanted(asked)
-        read = needed(columns, self._where)
-        require(self._lake, self._layout, read, self._request["grant"])
-        found = self._points.rows(wanted.column("__token").unique(), read)
-        parts = _by_request(wanted) if self._salted else [wanted]
+        found = self._points.rows(wanted.column("__token").unique(), needed(columns, self._where))
+        parts = _by_request(wanted) if self._statements.salted else [wanted]
         made = [self._restricted(found, part, columns) for part in parts]
-        batches = [batch for table in made for batch in table.to_batches()]
-        whole = pa.Table.from_batches(batches, schema=made[0].schema).combine_chunks().to_batches()
+        whole = pa.concat_tables(made).combine_chunks().to_batches()
         return whole[0] if whole else pa.RecordBatch.from_pylist([], schema=made[0].schema)
 
     def _wanted(self, asked: pa.RecordBatch) -> pa.Table:
-        """`__request`, `__key`, `__token` of every key that has a token."""
-        self._con.register("asked", pa.Table.from_batches([asked]))
-        query = f"SELECT _request AS __request, _key AS __key, {sql_hash('value')} AS hash FROM asked"  # noqa: S608
-        hashed = self._con.sql(query).to_arrow_table()
-        self._con.unregister("asked")
+        """`WANTED` of every key that has a token."""
+        requests, keys, hashed = self._hashes.of(asked).combine_chunks().columns
         key, grant = DigestKeyName("domain", self._request["domain"]), self._request["keys_grant"]
-        made = tokens(hashed.column("hash").combine_chunks(), keystore=self._keystore, key=key, grant_id=grant)
-        return hashed.drop_columns(["hash"]).append_column("__token", made).filter(made.is_valid()).combine_chunks()
+        made = tokens(hashed.combine_chunks(), keystore=self._keystore, key=key, grant_id=grant)
+        return pa.table([requests, keys, made], schema=WANTED).filter(made.is_valid()).combine_chunks()
 
     def _restricted(self, found: pa.Table, wanted: pa.Table, columns: Sequence[Column]) -> pa.Table:
         """Filtered on raw values, joined with the keys, masked; columns that nobody asked for are NULL."""
-        self._con.register("found", found)
-        self._con.register("wanted", wanted)
-        reader = self._con.sql(self._query([name for name, _, _ in columns])).to_arrow_reader(1 << 16)
-        at = [number + 2 for number, (_, _, outcome) in enumerate(self._columns) if is_token(outcome)]
+        reader = self._statements.run([name for name, _, _ in columns], found, wanted)
         schema = reader.schema
-        for number in at:
-            schema = schema.set(number, pa.field(schema.field(number).name, pa.string()))
-        key = DigestKeyName("purpose", self._request["purpose"])
-        batches = tokenised(reader, schema, at, self._keystore, key, self._request["grant"], [0])
-        table = pa.Table.from_batches(list(batches), schema=schema)
-        self._con.unregister("found")
-        self._con.unregister("wanted")
-        return table
-
-    def _query(self, asked: Sequence[str]) -> str:
-        """The statement over `found` and `wanted`; made once for the same columns, but anew where it has a salt."""
-        known = self._queries.get(tuple(asked))
-        if known is not None:
-            return known
-        salt = secrets.token_hex(32)
-        shown = [selected(*column, salt=salt) if column[0] in asked else _nothing(column) for column in self._columns]
-        token = exp.column(exp.to_identifier(self._layout.token_column, quoted=True), table="source")
-        inner = exp.select("*").from_("found")
-        inner = inner.where(self._where) if self._where is not None else inner
-        most = self._request["most_rows"]
-        query = (
-            exp.select(exp.alias_("__request", REQUEST), exp.alias_("__key", KEY), *shown)
-            .from_(inner.subquery("source"))
-            .join(exp.to_table("wanted"), on=exp.EQ(this=token, expression=exp.column("__token", table="wanted")))
-            .qualify(f"row_number() OVER (PARTITION BY __request) <= {most + 1}", dialect="duckdb")
-            .order_by("__request", "__key")
+        for at in self._tokens_at:
+            schema = schema.set(at, pa.field(schema.field(at).name, pa.string()))
+        made = tokenised(
+            reader, schema, self._tokens_at, self._keystore, self._purpose_key, self._request["grant"], [0]
         )
-        made: str = query.sql("duckdb")
-        if not self._salted and len(self._queries) < _QUERIES:
-            self._queries[tuple(asked)] = made
-        return made
+        return pa.Table.from_batches(list(made), schema=schema)
+
+    def _require(self, columns: Sequence[str]) -> None:
+        require(self._lake, self._layout, columns, self._request["grant"])
 
 
 def opened_layout(lake: Lake, table: str, by: str, snapshot: int) -> serving.Layout:
@@ -192,13 +161,7 @@ def opened(request: Mapping[str, Any]) -> tuple[Lake, KeyStore]:
 
 def _by_request(wanted: pa.Table) -> Iterator[pa.Table]:
     """One table a request, so that each has a salt of its own; an empty one when there is none."""
-    requests = wanted.column("__request").unique()
+    requests = sorted(wanted.column("__request").unique().to_pylist())
     yield from (wanted.filter(pc.equal(wanted.column("__request"), number)) for number in requests)
-    if not len(requests):
+    if not requests:
         yield wanted
-
-
-def _nothing(column: Column) -> exp.Expr:
-    name, kind, outcome = column
-    made = exp.DataType.build("BLOB" if is_token(outcome) else kind.duckdb(), dialect="duckdb")
-    return exp.alias_(exp.Cast(this=exp.null(), to=made), name, quoted=True)

@@ -82,6 +82,17 @@ class Published:
             consents=self._consents,
         )
 
+    def next_change(self, at: datetime) -> datetime | None:
+        """The first instant after `at` at which a rule or a request begins or ends to count; None when there is none."""
+        bounds = [
+            bound for access in self.accesses for rule in access.rules for bound in (rule.valid_from, rule.valid_to)
+        ]
+        for request in self._standing:
+            bounds += [request.valid_from, request.valid_to]
+            for step in request.steps:
+                bounds += [datetime.fromisoformat(step.facts[name]) for name in ("from", "to") if name in step.facts]
+        return min((bound for bound in bounds if bound is not None and bound > at), default=None)
+
 
 def read_published(
     connection: Connection, *, catalogue: Catalogue, lake: Lake, subject: str | None = None

@@ -56,7 +56,11 @@ def made(home, by, **given):
     layout = serving_copy.build(
         home.lake, TABLE, by, snapshot, keystore=home.keystore, grant_id=grant, actor=ACTOR, **given
     )
-    return layout, columns, serving.Points(home.lake, layout, keystore=home.keystore, grant_id=grant), grant
+    return layout, columns, points_of(home, layout, grant), grant
+
+
+def points_of(home, layout, grant):
+    return serving.Points(home.lake, layout, keystore=home.keystore, grant_id=grant, before_opening=lambda _: None)
 
 
 @pytest.mark.parametrize("bucket_rows", [1 << 19, 1_000])
@@ -114,7 +118,7 @@ def test_a_grant_that_does_not_open_a_column_reads_none_of_it(home):
     layout, _, _, _ = made(home, "resident_no")
     with home.database.unit_of_work() as tx:
         narrow = grants.issue(tx, actor=ACTOR, keys=[KeyName("curated", TABLE, "L4")], database=home.database).id
-    points = serving.Points(home.lake, layout, keystore=home.keystore, grant_id=narrow)
+    points = points_of(home, layout, narrow)
     with pytest.raises((GovernanceError, OSError, pa.ArrowException)):
         points.rows(pa.array([b"\x80" * 12], pa.binary(12)), ["name"])
 
