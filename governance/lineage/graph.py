@@ -8,8 +8,10 @@ name with a colon is a source (`<system>:<table>`): there the way back ends well
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Row, Select, func, select
@@ -76,30 +78,47 @@ class Answer:
         return tuple(n for n in self.nodes if n not in passed and n != self.root)
 
 
-def upstream(connection: Connection, table: str, column: str, *, depth: int = 50, limit: int = 20_000) -> Answer:
+def upstream(
+    connection: Connection,
+    table: str,
+    column: str,
+    *,
+    depth: int = 50,
+    limit: int = 20_000,
+    as_of: datetime | None = None,
+) -> Answer:
     """Everything that `table`.`column` was made from, back to the source columns, with what decided the rows on the
-    way."""
-    return _walk(connection, Node(table, column), "upstream", depth, limit)
+    way; as it was recorded at `as_of`, else as it is now."""
+    return _walk(partial(_into, connection, as_of), Node(table, column), "upstream", depth, limit)
 
 
-def downstream(connection: Connection, table: str, column: str, *, depth: int = 50, limit: int = 20_000) -> Answer:
+def downstream(
+    connection: Connection,
+    table: str,
+    column: str,
+    *,
+    depth: int = 50,
+    limit: int = 20_000,
+    as_of: datetime | None = None,
+) -> Answer:
     """Everything that depends on `table`.`column`; a dependence by rows reaches every column of the table that it
-    decides."""
-    return _walk(connection, Node(table, column), "downstream", depth, limit)
+    decides. As it was recorded at `as_of`, else as it is now."""
+    return _walk(partial(_out_of, connection, as_of), Node(table, column), "downstream", depth, limit)
 
 
-def _walk(connection: Connection, root: Node, direction: Direction, depth: int, limit: int) -> Answer:
+def _walk(
+    expand: Callable[[set[Node]], tuple[set[Link], set[str]]], root: Node, direction: Direction, depth: int, limit: int
+) -> Answer:
     links: set[Link] = set()
     cut: set[str] = set()
     seen, frontier = {root}, {root}
-    expand = _into if direction == "upstream" else _out_of
     for level in range(depth + 1):
         if not frontier:
             break
         if level == depth:
             cut.add(f"stopped after {depth} steps")
             break
-        found, reasons = expand(connection, frontier)
+        found, reasons = expand(frontier)
         links |= found
         cut |= reasons
         reached = {link.source if direction == "upstream" else link.target for link in found}
@@ -111,7 +130,7 @@ def _walk(connection: Connection, root: Node, direction: Direction, depth: int, 
     return Answer(root, direction, tuple(sorted(links)), tuple(sorted(cut)))
 
 
-def _into(connection: Connection, frontier: set[Node]) -> tuple[set[Link], set[str]]:
+def _into(connection: Connection, as_of: datetime | None, frontier: set[Node]) -> tuple[set[Link], set[str]]:
     """The links that end in these nodes; a column's rows are part of its way."""
     tables = {node.table for node in frontier}
     columns: dict[str, set[str]] = {}
@@ -120,7 +139,7 @@ def _into(connection: Connection, frontier: set[Node]) -> tuple[set[Link], set[s
     known: set[str] = set()
     cut: set[str] = set()
     links: set[Link] = set()
-    for sets in _chunks(_sets_of(connection, tables)):
+    for sets in _chunks(_sets_of(connection, tables, as_of)):
         for row in sets:
             known.add(row.output)
             cut |= set() if row.complete else {f"{row.output}: its SQL could not be followed everywhere"}
@@ -132,14 +151,14 @@ def _into(connection: Connection, frontier: set[Node]) -> tuple[set[Link], set[s
     return links, cut
 
 
-def _out_of(connection: Connection, frontier: set[Node]) -> tuple[set[Link], set[str]]:
+def _out_of(connection: Connection, as_of: datetime | None, frontier: set[Node]) -> tuple[set[Link], set[str]]:
     """The links that begin in these nodes; from the rows of a table they begin in any of its columns."""
     cut: set[str] = set()
     links: set[Link] = set()
     columns: dict[str, set[str]] = {}
     for node in frontier:
         columns.setdefault(node.table, set()).add(node.column)
-    current = _current().with_only_columns(run.c.edge_set)
+    current = select(run.c.edge_set).where(run.c.id.in_(_latest(as_of)))
     for tables in _chunks(sorted(columns)):
         for row in connection.execute(_edges().where(edge.c.input.in_(tables), edge.c.edge_set.in_(current))):
             if row.input_column in columns[row.input] or ROWS in columns[row.input]:
@@ -162,19 +181,18 @@ def _edges() -> Select[Any]:
     ).join_from(edge, edge_set, edge.c.edge_set == edge_set.c.id)
 
 
-def _current() -> Select[Any]:
-    """Rows of `run` that say which edge sets are current."""
+def _latest(as_of: datetime | None) -> Select[Any]:
+    """Rows of `run` (their ids) that say which edge sets are current, or were at `as_of`."""
     in_force = run.c.edge_set.is_not(None) & run.c.outcome.not_in(NOT_IN_FORCE)
     latest = select(func.max(run.c.id)).where(in_force).group_by(run.c.output, run.c.stage)
-    return select(run).where(run.c.id.in_(latest))
+    return latest if as_of is None else latest.where(run.c.recorded_at <= as_of)
 
 
-def _sets_of(connection: Connection, tables: Iterable[str]) -> list[Row[Any]]:
-    """Current edge sets of these outputs."""
+def _sets_of(connection: Connection, tables: Iterable[str], as_of: datetime | None) -> list[Row[Any]]:
+    """Edge sets of these outputs, current or as they were."""
     found: list[Row[Any]] = []
     for names in _chunks(sorted(tables)):
-        in_force = run.c.edge_set.is_not(None) & run.c.outcome.not_in(NOT_IN_FORCE) & run.c.output.in_(names)
-        latest = select(func.max(run.c.id)).where(in_force).group_by(run.c.output, run.c.stage)
+        latest = _latest(as_of).where(run.c.output.in_(names))
         current = select(run.c.edge_set).where(run.c.id.in_(latest))
         query = select(edge_set.c.id, edge_set.c.output, edge_set.c.complete).where(edge_set.c.id.in_(current))
         found.extend(connection.execute(query))
