@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -119,27 +120,53 @@ def require(connection: Connection, grant_id: str, names: Sequence[str], *, at: 
     return held
 
 
-def spend(tx: Connection, grant_id: str, name: str, values: int, *, at: datetime) -> None:
-    """Take `values` from the grant's digest budget inside `tx`; Refused when it does not hold or the budget does not
-    last.
+def spend(tx: Connection, grant_id: str, name: str, values: int, *, at: datetime, ahead: int = 0) -> int:
+    """Take `values` from the grant's digest budget inside `tx`, or up to `ahead` if that is more and there; how many
+    were taken. Refused when the grant does not hold or the budget does not last.
     """
-    require(tx, grant_id, [name], at=at)
-    spent = tx.execute(_TAKEN, {"wanted": grant_id, "taken": values})
-    if spent.rowcount != 1:
+    held = require(tx, grant_id, [name], at=at)
+    taken = max(values, min(ahead, held.digest_budget))
+    if tx.execute(_TAKEN, {"wanted": grant_id, "taken": taken}).rowcount != 1:
         raise Refused(f"key {name} cannot be used under grant {grant_id}: its digest budget is spent", where="keystore")
+    return taken
 
 
-def spend_blocks(database: Database, grant_id: str, name: str, blocks: bytes) -> int:
-    """Take the 16-byte `blocks` from the grant's digest budget, committed before they are digested; how many they are. Raises ValueError for
-    what is no whole number of blocks, Refused as `spend` does; nothing is taken, and nothing asked, for none.
+class Spending:
+    """Takes values off the digest budgets of grants, committed before they are digested; `ahead` of them at a time, for
+    a process that alone uses its grant: then most digests only ask whether it holds. Never more than the budget.
     """
-    values, rest = divmod(len(blocks), _BLOCK_BYTES)
-    if rest:
-        raise ValueError("blocks are 16 bytes each")
-    if values:
-        with database.unit_of_work() as tx:
-            spend(tx, grant_id, name, values, at=database.clock())
-    return values
+
+    def __init__(self, database: Database, *, ahead: int = 0) -> None:
+        self._database, self._ahead = database, ahead
+        self._left: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def spend(self, grant_id: str, name: str, blocks: bytes) -> int:
+        """Take the 16-byte `blocks`; how many they are. Raises ValueError for what is no whole number of blocks,
+        Refused as `grants.spend` does; nothing is taken, and nothing asked, for none.
+        """
+        values, rest = divmod(len(blocks), _BLOCK_BYTES)
+        if rest:
+            raise ValueError("blocks are 16 bytes each")
+        if not values:
+            return 0
+        if self._ahead:
+            with self._lock:
+                left = self._left.get(grant_id, 0)
+                self._left[grant_id] = left + self._taken(grant_id, name, values - left) - values
+        else:
+            self._taken(grant_id, name, values)
+        return values
+
+    def _taken(self, grant_id: str, name: str, values: int) -> int:
+        """How many values were taken; for none that are needed it only asks whether the grant holds."""
+        at = self._database.clock()
+        if values <= 0:
+            with self._database.read() as connection:
+                require(connection, grant_id, [name], at=at)
+            return 0
+        with self._database.unit_of_work() as tx:
+            return spend(tx, grant_id, name, values, at=at, ahead=self._ahead)
 
 
 def _grant(row: Row[Any]) -> Grant:

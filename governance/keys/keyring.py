@@ -45,7 +45,9 @@ class _Keys:
 class Keyring:
     """Embedded key custody in `folder`; see `governance.keys.names.KeyStore` for what each method promises."""
 
-    def __init__(self, folder: Path, database: Database) -> None:
+    def __init__(self, folder: Path, database: Database, *, ahead: int = 0) -> None:
+        """`ahead`: values taken off a grant's budget at a time, by a process that alone uses its grant."""
+        self._spending = grants.Spending(database, ahead=ahead)
         self._folder = folder
         self._file = folder / "keyring.json"
         self._database = database
@@ -87,7 +89,7 @@ class Keyring:
     def digest(self, key: DigestKeyName, blocks: bytes, grant_id: str) -> bytes:
         """AES-256-ECB of `blocks`, one 16-byte block a value, counted against the grant's budget before it is done."""
         name = str(key)
-        if not grants.spend_blocks(self._database, grant_id, name, blocks):
+        if not self._spending.spend(grant_id, name, blocks):
             return b""
         encryptor = Cipher(algorithms.AES(self._master(name)), modes.ECB()).encryptor()
         return encryptor.update(blocks) + encryptor.finalize()

@@ -11,10 +11,14 @@ from governance.keys.remote import RemoteKeyStore
 from governance.state.database import Database
 
 
-def open_keystore(settings: Settings, database: Database) -> KeyStore:
-    """The one place that chooses. A key service is given `settings.key_token` with every use of a grant."""
+def open_keystore(settings: Settings, database: Database, *, ahead: int = 0) -> KeyStore:
+    """The one place that chooses. A key service is given `settings.key_token` with every use of a grant. `ahead` is the
+    embedded keyring's.
+    """
     if settings.key_socket is not None:
         return RemoteKeyStore(settings.key_socket, token=settings.key_token)
+    if settings.key_library is None:
+        return Keyring(settings.keyring, database, ahead=ahead)
     return open_keyring(settings, database)
 
 

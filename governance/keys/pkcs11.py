@@ -85,6 +85,7 @@ class TokenKeyring:
     def __init__(self, access: TokenAccess, folder: Path, database: Database) -> None:
         self.label = access.label
         self._access, self._folder, self._database = access, folder, database
+        self._spending = grants.Spending(database)
         self._lock = threading.Lock()
 
     @_guarded
@@ -137,7 +138,7 @@ class TokenKeyring:
         import pkcs11
 
         name = str(key)
-        if not grants.spend_blocks(self._database, grant_id, name, blocks):
+        if not self._spending.spend(grant_id, name, blocks):
             return b""
         with self._lock:
             master = self._made(name)

@@ -35,6 +35,9 @@ from governance.use import consents
 from governance.use.lookup_statement import ASKED, WANTED, Column, Hashes, Statements
 from governance.use.scanner import bind_ciphers, is_token, needed, tokenised
 
+_AHEAD = 1_000
+"""Keys that are taken off a grant's budget at a time: its own process alone uses it."""
+
 
 def build(
     request: dict[str, Any],
@@ -155,7 +158,7 @@ def opened(request: Mapping[str, Any]) -> tuple[Lake, KeyStore]:
     """Lake and keystore of a request's `settings`."""
     settings = from_request(request["settings"])
     database = Database(settings.database_url)
-    keystore = open_keystore(settings, database)
+    keystore = open_keystore(settings, database, ahead=_AHEAD)
     return Lake(settings, database, keystore), keystore
 
 
