@@ -69,6 +69,12 @@ from governance.orchestrate.publish import publish_dag
 
 dag = publish_dag()
 ''',
+    "access.py": '''"""Requests of access: put before the approvers, answered with a signature, recorded. (Airflow looks into files that name it and a dag.)"""
+
+from governance.orchestrate.access import access_dags
+
+globals().update(access_dags())
+''',
 }
 
 _DEPARTMENT = """\

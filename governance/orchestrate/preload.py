@@ -34,6 +34,7 @@ def preload() -> None:
     if "scheduler" not in sys.argv[1:2]:
         return
     import governance.lake.iceberg
+    import governance.pipeline.access_requests
     import governance.pipeline.context
     import governance.pipeline.curate
     import governance.pipeline.ingest

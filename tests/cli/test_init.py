@@ -69,7 +69,7 @@ def test_the_commented_policy_is_a_policy_when_it_is_uncommented(tmp_path: Path)
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("name", ["departments.py", "curated.py", "publish.py"])
+@pytest.mark.parametrize("name", ["departments.py", "curated.py", "publish.py", "access.py"])
 def test_the_dag_files_of_a_new_home_are_ours(tmp_path: Path, name: str) -> None:
     make_home(tmp_path)
     assert (tmp_path / "dags" / name).read_text() == (DAGS / name).read_text()

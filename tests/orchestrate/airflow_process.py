@@ -84,6 +84,41 @@ def run(home: Path, *dag_ids: str) -> dict[str, Any]:
     return answer
 
 
+def put(home: Path, *answers: str) -> dict[str, Any]:
+    """A request of access is put before the approvers twice; then each answer (JSON: who, option, form) is recorded: what Airflow is told, and
+    what the request is afterwards.
+    """
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.db import initdb
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    from governance.orchestrate import tasks
+    from governance.use.request_state import find
+
+    initdb()
+    bag = DagBag(home / "dags")
+    states = []
+    for _ in range(2):
+        done = bag.dags["access_requests"].test()
+        with create_session() as session:
+            states.append({t.task_id: str(t.state) for t in done.get_task_instances(session=session)})
+    with create_session() as session:
+        runs = list(session.execute(select(DagRun.run_id, DagRun.conf).where(DagRun.dag_id == "access_request")))
+    request = runs[0].run_id
+    about = {"params": dict(runs[0].conf), "run_id": request}
+    dag, context = bag.dags["access_request"], tasks.open_home(str(home))
+    outcomes = []
+    for who, option, form in map(json.loads, answers):
+        given = {"responded_by_user": {"name": who}, "chosen_options": [option], "params_input": form}
+        told = _told(lambda given=given: dag.get_task("record").python_callable(given, **about))
+        with context.database.read() as connection:
+            outcomes.append([told, find(connection, request).status(context.database.clock())])
+    shown = dag.get_task("show").python_callable(**about)
+    return {"states": states, "runs": [run.run_id for run in runs], "shown": shown, "outcomes": outcomes}
+
+
 def settled(_home: Path) -> dict[str, dict[str, str]]:
     """For each error class of ours: what Airflow is told when a step, and when a task body, ends with it."""
     from governance import errors

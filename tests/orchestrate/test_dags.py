@@ -14,6 +14,7 @@ from tests.orchestrate.conftest import make_home
 pytestmark = [pytest.mark.airflow, pytest.mark.xdist_group("airflow")]
 
 DEPARTMENTS = {"housing_fund", "market_supervision", "public_security", "social_insurance", "tax"}
+REQUESTS = ("access_requests", "access_request")
 STAGES = ("collect", "store", "manage")
 
 
@@ -39,11 +40,11 @@ def test_every_dag_file_parses_without_an_error_and_without_an_engine(parsed: di
     assert parsed["engines"] == []
 
 
-def test_there_is_one_dag_a_department_one_a_curated_table_and_one_that_publishes(
+def test_there_is_one_dag_a_department_one_a_curated_table_one_that_publishes_and_two_for_requests(
     parsed: dict[str, Any], index: dict[str, Any]
 ) -> None:
     assert set(index["departments"]) == DEPARTMENTS
-    assert set(parsed["dags"]) == {*DEPARTMENTS, *index["curated"], "publish"}
+    assert set(parsed["dags"]) == {*DEPARTMENTS, *index["curated"], "publish", *REQUESTS}
 
 
 @pytest.mark.parametrize("department", sorted(DEPARTMENTS))
@@ -91,6 +92,17 @@ def test_publishing_waits_for_an_approver_of_the_access_rules(parsed: dict[str, 
     assert {task["queue"] for task in dag["tasks"].values()} == {"use"}
 
 
+def test_a_request_of_access_waits_for_an_approver_of_the_access_rules(
+    parsed: dict[str, Any], index: dict[str, Any]
+) -> None:
+    looks, answered = (parsed["dags"][dag_id] for dag_id in REQUESTS)
+    assert (looks["schedule"], answered["schedule"]) == ("*/10 * * * *", None)
+    assert looks["tasks"]["put"]["upstream"] == ["waiting"]
+    assert answered["tasks"]["answer"]["assigned"] == index["approvers"]
+    assert [answered["tasks"][name]["upstream"] for name in ("answer", "record")] == [["show"], ["answer"]]
+    assert {task["queue"] for dag in (looks, answered) for task in dag["tasks"].values()} == {"use"}
+
+
 @pytest.mark.parametrize("dag_id", ["tax", "curated.person", "publish"])
 def test_a_tasks_process_builds_its_own_dag_alone(home: Path, dag_id: str) -> None:
     answer = ask("parse", home, environment={"_AIRFLOW_PARSING_CONTEXT_DAG_ID": dag_id})
@@ -101,7 +113,7 @@ def test_a_tasks_process_builds_its_own_dag_alone(home: Path, dag_id: str) -> No
 def test_a_missing_index_is_an_import_error_that_names_the_command(tmp_path: Path) -> None:
     answer = ask("parse", make_home(tmp_path, indexed=False))
     assert answer["dags"] == {}
-    assert set(answer["errors"]) == {"curated.py", "departments.py", "publish.py"}
+    assert set(answer["errors"]) == {"access.py", "curated.py", "departments.py", "publish.py"}
     assert all("run `gov check`" in text for text in answer["errors"].values())
 
 
