@@ -106,7 +106,8 @@ CHECKS: Mapping[str, Dimension] = {
 class Tally:
     """What the rules of one dimension found in one verdict or many: `kept` is the sum of the shares of rows that met each rule.
 
-    A rule about a table counts as 1 when it is met and 0 when not; one that errored counts as 0, since it was not judged.
+    What `mostly` tolerates counts as met: a share of 0.95 meets a `mostly` of 0.95 wholly. A rule about a table counts as 1 when it is met and 0
+    when not; one that errored counts as 0, since it was not judged.
     """
 
     rules: int = 0
@@ -200,5 +201,7 @@ def _tally(one: Mapping[str, Any]) -> Tally:
     if unexpected is None:
         return Tally(1, int(not success), 0, 0, float(success))
     asked = int(counted.get("element_count") or 0) - int(counted.get("missing_count") or 0)
-    kept = 1.0 - min(int(unexpected), asked) / asked if asked > 0 else 1.0
+    share = 1.0 - min(int(unexpected), asked) / asked if asked > 0 else 1.0
+    mostly = float(one["expectation_config"]["kwargs"].get("mostly", 1.0))
+    kept = min(1.0, share / mostly) if mostly > 0 else 1.0
     return Tally(1, int(not success), 0, int(unexpected), kept)

@@ -18,7 +18,7 @@ from governance.config import load_settings
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
 def command(home: Path | None, folder: Path | None, open_it: bool, as_json: bool) -> None:
-    """Write the quality of every dataset by run and the lineage of every curated column as static pages.
+    """Write static pages: scores of stages and dimensions over time, incidents, providers, every dataset by run, lineage of curated columns.
 
     Example: gov report --open
     """

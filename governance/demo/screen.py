@@ -14,7 +14,8 @@ from governance.demo.stolen import steal
 from governance.errors import Refused
 from governance.pipeline.context import Context, open_context
 from governance.pipeline.report import write_report
-from governance.pipeline.report.facts import ReportFacts, TableFacts, read_facts
+from governance.pipeline.report.facts import ReportFacts, TableFacts
+from governance.pipeline.report.read import read_facts
 from governance.use.query import query
 
 RECORD = "curated.person"

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from governance.pipeline.context import Context
 from governance.pipeline.report import write_report
+from governance.pipeline.report.pages import page_names
 
 FRESH_SECONDS = 30.0
 
@@ -21,11 +22,9 @@ def portal(context: Context) -> FastAPI:
     """The application for one home. Pages are made again when they are older than `FRESH_SECONDS`."""
     app = FastAPI(title="Data governance portal 数据治理门户", docs_url=None, redoc_url=None)
     folder = context.settings.reports / "portal"
-    tables = [*context.catalogue.datasets, *context.catalogue.models]
-    pages = {
-        "index.html": folder / "index.html",
-        **{f"tables/{t}.html": folder / "tables" / f"{t}.html" for t in tables},
-    }
+    contracts = [*context.catalogue.datasets.values(), *(m.contract for m in context.catalogue.models.values())]
+    names = page_names(sorted({c.department for c in contracts}), [c.name for c in contracts])
+    pages = {name: folder / name for name in names}
     making = threading.Lock()
 
     @app.get("/health")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -39,13 +40,24 @@ def test_a_rule_of_neither_table_is_an_error_and_no_guess() -> None:
         dimension_of(GOV_RULE, "unheard_of:no")
 
 
-def _one(type: str, rule: str, *, success: bool = True, error: bool = False, **result: int) -> dict[str, object]:
+def _one(type: str, rule: str, *, success: bool = True, error: bool = False, **result: int) -> dict[str, Any]:
     return {
         "success": success,
         "exception_info": {"raised_exception": error},
         "result": result,
         "expectation_config": {"type": type, "kwargs": {}, "meta": {"gov": {"id": rule}}},
     }
+
+
+def test_what_mostly_tolerates_counts_as_met() -> None:
+    one = _one(
+        "expect_column_values_to_not_be_null", "required:x", element_count=10, missing_count=0, unexpected_count=3
+    )
+    one["expectation_config"]["kwargs"]["mostly"] = 0.7
+    document = {"results": [one], "meta": {"gov": {}}}
+    assert tallies(json.dumps(document))["completeness"].kept == 1.0
+    one["expectation_config"]["kwargs"]["mostly"] = 1.0
+    assert tallies(json.dumps(document))["completeness"].kept == pytest.approx(0.7)
 
 
 def test_shares_count_rows_spoken_of_tables_count_whole_and_what_errored_counts_as_nothing() -> None:

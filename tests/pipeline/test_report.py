@@ -11,13 +11,20 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from click.testing import CliRunner
 
+from governance.cli.scorecard import command
 from governance.errors import GovernanceError
 from governance.pipeline.report import write_report
+from governance.pipeline.report.charts import sparkline
 from governance.pipeline.report.concerns import concerns
-from governance.pipeline.report.facts import ReportFacts, read_facts
-from governance.pipeline.report.pages import matrix, sparkline
+from governance.pipeline.report.facts import ReportFacts
+from governance.pipeline.report.pages import matrix, page_names
+from governance.pipeline.report.read import read_facts
 from governance.pipeline.report.rules import RuleLine, rule_lines
+from governance.pipeline.report.trend import passed
+from governance.pipeline.scorecard.rules import RULES, Fact
+from governance.pipeline.scorecard.score import Scorecard, scorecard
 from tests.pipeline.home import FIRST, METERS, SUPPLY, SUPPLY_SQL, USE, Home, month, utility_home
 
 pytestmark = pytest.mark.pipeline
@@ -77,6 +84,9 @@ def test_every_table_has_its_page_and_every_link_ends_somewhere(site: Path) -> N
     names = {page.stem for page in (site / "tables").iterdir()}
     assert names == {"water.meters", "power.accounts", "curated.supply"}
     pages = {path.resolve(): _Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+    assert {str(path.relative_to(site.resolve())) for path in pages} == set(
+        page_names(("water", "power", "curated"), names)
+    )
     linked = set()
     for path, page in pages.items():
         for href in page.hrefs:
@@ -130,8 +140,8 @@ def test_rules_are_told_by_run_with_what_became_of_their_rows(facts: ReportFacts
     rows = matrix(meters.runs)
     assert [row.rule.id for row in rows] == ["range:reading", "required:holder"]
     assert [[line.unexpected for line in row.lines if line] for row in rows] == [[1, 0], [1, 0]]
-    assert "polyline" in sparkline(meters.runs)
-    assert not sparkline(meters.runs[:1])
+    assert "polyline" in sparkline(passed(meters.windows()))
+    assert not sparkline(passed(meters.windows()[:1]))
 
 
 def test_a_curated_page_has_a_picture_and_the_sources_of_every_column(site: Path, facts: ReportFacts) -> None:
@@ -209,10 +219,56 @@ def test_a_folder_that_is_no_report_is_never_replaced(home: Home, tmp_path: Path
     assert (tmp_path / "letter.txt").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.fixture(scope="module")
+def card(home: Home) -> Scorecard:
+    with home.opened() as context:
+        return scorecard(context)
+
+
+def test_a_home_is_scored_from_what_its_runs_recorded(card: Scorecard) -> None:
+    facts = {line.rule.id: line.fact for stage in card.stages for line in stage.lines}
+    assert facts["landed"] == Fact(2, 2, "datasets")
+    assert facts["encrypted"].share == 1
+    assert facts["encrypted"].of >= 4
+    assert [name.partition(" ")[0] for name in facts["rules_met"].lacking] == ["water.meters"]
+    assert facts["lineage"] == Fact(1, 1, "curated tables")
+    assert facts["up_to_date"] == Fact(1, 1, "curated tables")
+    assert facts["published"].lacking == ("curated.supply",)
+    assert facts["stewards"].good == 0
+
+
+def test_the_past_is_scored_from_what_was_recorded_until_then(card: Scorecard) -> None:
+    first, *_, last = (scores["manage"] for _, scores in card.trend)
+    assert len(card.trend) == 3
+    assert card.trend[-1][0] == card.at
+    assert first is not None
+    assert last is not None
+    assert first > last  # a row was held back in February
+    assert card.points("manage")[-1][1] == card.stage("manage").score == last
+
+
+def test_the_scorecard_page_and_command_tell_every_point_with_its_fact(home: Home, site: Path) -> None:
+    told = json.loads(CliRunner().invoke(command, ["--trend", "--json"], obj=home.folder).output)
+    assert [line["rule"] for stage in told["stages"].values() for line in stage["points"]] == [r.id for r in RULES]
+    assert len(told["trend"]) == 3
+    assert "2 of 2 datasets: with a source, a batch" in CliRunner().invoke(command, [], obj=home.folder).output
+    page = (site / "scorecard.html").read_text(encoding="utf-8")
+    assert [rule.id for rule in RULES if f"<code>{rule.id}</code>" not in page] == []
+
+
+def test_open_incidents_are_listed_with_age_owner_and_what_they_reach(site: Path) -> None:
+    page = (site / "incidents.html").read_text(encoding="utf-8")
+    assert "2 open" in page
+    assert "<code>range:reading</code>" in page
+    assert "0 days" in page
+    assert '<a href="tables/curated.supply.html">curated.supply</a>' in page
+    assert "<code>range:reading</code>" in (site / "departments" / "water.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
 def test_a_browser_without_a_network_shows_the_pages_without_complaint(site: Path, tmp_path: Path) -> None:
-    for page in (site / "index.html", site / "tables" / "curated.supply.html"):
+    for page in (site / "index.html", site / "scorecard.html", site / "tables" / "curated.supply.html"):
         told = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
         told += ["--enable-logging=stderr", f"--user-data-dir={tmp_path}", "--window-size=1280,1600"]
         picture = tmp_path / f"{page.stem}.png"

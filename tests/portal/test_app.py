@@ -39,7 +39,7 @@ def test_every_page_of_the_report_is_served(client: TestClient, home: Home) -> N
     assert "治理报告" in first.text
     folder = home.folder / "var" / "reports" / "portal"
     pages = [path.relative_to(folder).as_posix() for path in folder.rglob("*.html")]
-    assert len(pages) == 4
+    assert len(pages) == 10
     for page in pages:
         answer = client.get(f"/{page}")
         assert answer.status_code == 200

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +27,15 @@ class Concern:
 
 def concerns(facts: ReportFacts) -> tuple[Concern, ...]:
     """All of them, the worst first."""
-    found = [concern for table in facts.tables for concern in _of(table)]
+    return worst_first(concern for table in facts.tables for concern in _of(table))
+
+
+def concerns_of(table: TableFacts) -> tuple[Concern, ...]:
+    """Those of one table."""
+    return tuple(_of(table))
+
+
+def worst_first(found: Iterable[Concern]) -> tuple[Concern, ...]:
     return tuple(sorted(found, key=lambda concern: (LEVELS.index(concern.level), concern.table)))
 
 

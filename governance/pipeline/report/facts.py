@@ -1,24 +1,18 @@
-"""What the report shows, read from the state in one transaction: counts, verdicts and rules of every batch and build."""
+"""What the report shows of a table: counts, verdicts, rules and dimensions of every batch and build. Values; `read` fills them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
-
+from governance.catalog.dimensions import Dimension, Tallies, Tally
 from governance.catalog.types import Dataset
-from governance.pipeline.context import Context
-from governance.pipeline.report.rules import RuleLine, rule_lines
-from governance.state import tables
-from governance.state.batches import BatchRow, batches
-from governance.state.values import BUILT, Counts
+from governance.pipeline.report.rules import RuleLine
+from governance.state.values import Counts
 
-DETAILED_RUNS = 12
+DETAILED_RUNS = 8
 """Newest runs of a table whose rules are shown one by one."""
-_FAILURES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +32,23 @@ class RunLine:
     changes: Mapping[str, int] = field(default_factory=dict)
     findings: Mapping[str, int] = field(default_factory=dict)
     """Check name -> findings (builds)."""
+    dimensions: Tallies = field(default_factory=dict)
+    """Of the latest verdict on it; empty before one."""
+    landed_at: datetime | None = None
+    """When the batch was collected; None of a build."""
+    judged_at: datetime | None = None
+    """When its verdict was committed first; None before that."""
+    snapshot: int | None = None
+    """What the build made, None when it was stopped (builds)."""
+    inputs: tuple[str, ...] = ()
+    """Tables that the build read (builds)."""
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+
+    @property
+    def day(self) -> datetime:
+        """What it stands at in a trend: the end of its window, or when it was built."""
+        return self.window_end or self.at
 
     @property
     def received(self) -> int:
@@ -88,6 +99,27 @@ class TableFacts:
     """(name, type, classification, encrypted) of each field."""
     failure: Failure | None = None
     """The newest failure that no later batch or build makes up for."""
+    provider: str = ""
+    """`<department>/<source system>`; empty of a curated table."""
+    incidents: int = 0
+    """Open ones."""
+
+    @property
+    def curated(self) -> bool:
+        return not self.provider
+
+    def windows(self) -> tuple[RunLine, ...]:
+        """Runs that have a verdict, oldest first: of each window the last revision; of a curated table every build."""
+        newest: dict[datetime, RunLine] = {}
+        for run in self.runs:
+            if run.counts is not None:
+                newest.setdefault(run.window_start or run.at, run)
+        return tuple(reversed(newest.values()))
+
+    def score(self, dimension: Dimension) -> float | None:
+        """Of the newest verdict, 0 to 100."""
+        judged = next((run for run in self.runs if run.dimensions), None)
+        return judged.dimensions.get(dimension, Tally()).score if judged else None
 
     @property
     def latest(self) -> RunLine | None:
@@ -120,115 +152,14 @@ class ReportFacts:
         return (*self.datasets, *self.curated)
 
 
-def read_facts(context: Context) -> ReportFacts:
-    """All of it, in one read transaction."""
-    datasets = [dataset for _, dataset in sorted(context.catalogue.datasets.items())]
-    models = [model.contract for _, model in sorted(context.catalogue.models.items())]
-    with context.database.read() as connection:
-        failures = _failures(connection)
-        return ReportFacts(
-            at=context.database.clock(),
-            datasets=tuple(_dataset(connection, dataset, failures) for dataset in datasets),
-            curated=tuple(_curated(connection, contract, failures) for contract in models),
-            releases=_releases(connection),
-        )
-
-
-def _dataset(connection: Connection, dataset: Dataset, failures: Mapping[str, Failure]) -> TableFacts:
-    rows = sorted(batches(connection, dataset=dataset.name), key=lambda row: row.order, reverse=True)
-    detailed = _rules(connection, dataset.name, "batch", [row.id for row in rows[:DETAILED_RUNS]])
-    return _table(dataset, [_batch_line(row, detailed.get(row.id, ())) for row in rows], failures)
-
-
-def _batch_line(row: BatchRow, rules: tuple[RuleLine, ...]) -> RunLine:
-    judged = row.judged
-    return RunLine(
-        id=row.id,
-        label=f"{row.window.start:%Y-%m-%d %H:%M}" + (f" (revision {row.revision})" if row.revision > 1 else ""),
-        at=row.updated_at,
-        outcome=judged.outcome if judged else row.status,
-        reasons=judged.reasons if judged else (),
-        counts=judged.counts if judged else None,
-        rules=rules,
-        error=f"{row.error_class}: {row.error}" if row.error_class else "",
-        replaced=row.status == "replaced",
-        changes=row.stored.changes if row.stored else {},
+def fields_of(contract: Dataset) -> tuple[tuple[str, str, str, bool], ...]:
+    """As `TableFacts.fields`."""
+    return tuple(
+        (f.name, f.type.duckdb(), f.classification.value if f.classification else "unclassified", f.encrypted)
+        for f in contract.fields
     )
 
 
-def _curated(connection: Connection, contract: Dataset, failures: Mapping[str, Failure]) -> TableFacts:
-    query = select(tables.build).where(tables.build.c.model == contract.name).order_by(tables.build.c.id.desc())
-    rows = connection.execute(query).all()
-    detailed = _rules(connection, contract.name, "run", [row.run for row in rows[:DETAILED_RUNS]])
-    found = _findings(connection, contract.name)
-    lines = []
-    for row in rows:
-        built = BUILT.validate_json(row.built)
-        line = RunLine(
-            id=row.run,
-            label=f"{row.recorded_at:%Y-%m-%d %H:%M:%S}",
-            at=row.recorded_at,
-            outcome=row.outcome,
-            reasons=built.reasons,
-            counts=Counts(built.rows, 0, built.rows, 0),
-            rules=detailed.get(row.run, ()),
-            findings=found.get(row.pin, {}),
-        )
-        lines.append(line)
-    return _table(contract, lines, failures)
-
-
-def _rules(connection: Connection, subject: str, by: str, ids: list[str]) -> dict[str, tuple[RuleLine, ...]]:
-    """Rules of the latest verdict on each of these batches or runs."""
-    of = tables.validation.c[by]
-    query = select(of, tables.validation.c.result).where(tables.validation.c.subject == subject, of.in_(ids))
-    return {
-        row[0]: rule_lines(row.result, splits=by == "batch")
-        for row in connection.execute(query.order_by(tables.validation.c.id))
-    }
-
-
-def _findings(connection: Connection, model: str) -> dict[str, dict[str, int]]:
-    """Pin -> check name -> findings."""
-    columns = tables.finding.c
-    query = select(columns.pin, columns.check_name, func.count()).where(columns.model == model)
-    found: dict[str, dict[str, int]] = {}
-    for pin, check, count in connection.execute(query.group_by(columns.pin, columns.check_name)):
-        found.setdefault(pin, {})[check] = count
-    return found
-
-
-def _failures(connection: Connection) -> dict[str, Failure]:
-    """Dataset or model -> the newest failure recorded of it."""
-    entry = tables.ledger_entry.c
-    query = select(entry.body, entry.recorded_at).where(entry.kind == "failure").order_by(entry.id.desc())
-    newest: dict[str, Failure] = {}
-    for row in connection.execute(query.limit(_FAILURES)):
-        told = json.loads(row.body)["facts"]
-        newest.setdefault(told["subject"], Failure(row.recorded_at, told["stage"], told["message"]))
-    return newest
-
-
-def _table(contract: Dataset, lines: Iterable[RunLine], failures: Mapping[str, Failure]) -> TableFacts:
-    runs = tuple(lines)
-    failure = failures.get(contract.name)
-    if failure and any(run.at > failure.at or run.outcome == "failed" for run in runs[:1]):
-        failure = None  # made up for, or told by the batch itself
-    return TableFacts(
-        name=contract.name,
-        department=contract.department,
-        owner=contract.owner,
-        description=contract.description,
-        load_mode=contract.load_mode,
-        runs=runs,
-        failure=failure,
-        fields=tuple(
-            (f.name, f.type.duckdb(), f.classification.value if f.classification else "unclassified", f.encrypted)
-            for f in contract.fields
-        ),
-    )
-
-
-def _releases(connection: Connection) -> tuple[tuple[str, str, datetime], ...]:
-    query = select(tables.release).order_by(tables.release.c.recorded_at.desc())
-    return tuple((row.id, row.status, row.recorded_at) for row in connection.execute(query))
+def provider_of(contract: Dataset) -> str:
+    """Who delivers it: the department and its source system."""
+    return f"{contract.department}/{contract.system}"

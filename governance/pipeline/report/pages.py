@@ -1,34 +1,44 @@
-"""Renders the report's pages into a folder; the folder is replaced as a whole."""
+"""Renders the report's pages into a folder; the folder is replaced as a whole.
+
+index.html                   the five stages, the six dimensions, what needs somebody, departments, curated tables, releases
+scorecard.html               every point of the five stages with the facts behind it
+incidents.html               what fails, since when, whose it is, what it reaches
+providers.html               whose data is late or getting worse
+departments/<name>.html      trends of one department (or of the curated tables), its providers and tables
+tables/<name>.html           runs, rules, dimensions, fields and lineage of one table
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from sqlalchemy import Connection, func, select
 
+from governance.catalog import dimensions
 from governance.errors import GovernanceError
-from governance.lineage.graph import ROWS, Answer, Node, upstream
-from governance.lineage.picture import picture
 from governance.pipeline.context import Context
-from governance.pipeline.report.concerns import concerns
-from governance.pipeline.report.facts import DETAILED_RUNS, RunLine, TableFacts, read_facts
+from governance.pipeline.report import charts, sla, trend
+from governance.pipeline.report.concerns import Concern, worst_first
+from governance.pipeline.report.facts import RunLine, TableFacts
+from governance.pipeline.report.origins import origins
+from governance.pipeline.report.read import Reader, releases
+from governance.pipeline.report.rows import TableRow, row_of
 from governance.pipeline.report.rules import RuleLine
+from governance.pipeline.report.troubles import Troubles, troubles
+from governance.pipeline.scorecard import rules as scorecard_rules
+from governance.pipeline.scorecard.recorded import Recorded
+from governance.pipeline.scorecard.score import Collector, Scorecard, trend_instants
+from governance.state import tables
 
-_MATRIX_RUNS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where one curated column comes from: the source columns by name, and the whole way as a picture."""
-
-    column: str
-    sources: tuple[str, ...]
-    complete: bool
-    svg: Markup
+MATRIX_RUNS = 8
+SHOWN_RUNS = 60
+SHOWN_CONCERNS = 30
+SHOWN_RELEASES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,73 @@ class MatrixRow:
 
     rule: RuleLine
     lines: tuple[RuleLine | None, ...]
+
+
+@dataclass(slots=True)
+class Department:
+    """What its page shows; grows as tables are read."""
+
+    name: str
+    trend: trend.Trend
+    rows: list[TableRow] = field(default_factory=list)
+
+    @property
+    def curated(self) -> bool:
+        return self.name == "curated"
+
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        return worst_first(concern for row in self.rows for concern in row.concerns)
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many tables stand at each outcome of their newest run."""
+        found: dict[str, int] = {}
+        for row in self.rows:
+            outcome = row.latest.outcome if row.latest else "nothing yet"
+            found[outcome] = found.get(outcome, 0) + 1
+        return dict(sorted(found.items()))
+
+    @property
+    def incidents(self) -> int:
+        return sum(row.incidents for row in self.rows)
+
+
+@dataclass(slots=True)
+class Site:
+    """What all pages but those of tables need; grows as tables are read, one by one."""
+
+    step: trend.Step
+    whole: trend.Trend
+    departments: dict[str, Department] = field(default_factory=dict)
+    providers: dict[str, trend.Trend] = field(default_factory=dict)
+    standing: dict[str, list[sla.Standing]] = field(default_factory=dict)
+
+    def add(self, table: TableFacts) -> None:
+        self.whole.add(table)
+        department = self.departments.setdefault(table.department, Department(table.department, self.trend()))
+        department.trend.add(table)
+        department.rows.append(row_of(table))
+        if table.provider:
+            self.providers.setdefault(table.provider, self.trend()).add(table)
+            self.standing.setdefault(table.provider, []).append(sla.standing_of(table))
+
+    def trend(self) -> trend.Trend:
+        return trend.Trend(self.step)
+
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        return worst_first(c for department in self.departments.values() for c in department.concerns)
+
+
+def page_names(departments: Iterable[str], tables: Iterable[str]) -> tuple[str, ...]:
+    """Paths of all pages below the report's folder.
+
+    >>> page_names(["tax"], ["tax.invoices"])[-2:]
+    ('departments/tax.html', 'tables/tax.invoices.html')
+    """
+    fixed = ("index.html", "scorecard.html", "incidents.html", "providers.html")
+    return (*fixed, *(f"departments/{d}.html" for d in departments), *(f"tables/{t}.html" for t in tables))
 
 
 def write_report(context: Context, folder: Path | None = None) -> Path:
@@ -48,27 +125,13 @@ def write_report(context: Context, folder: Path | None = None) -> Path:
     if target.exists() and any(target.iterdir()) and not (target / "tables").is_dir():
         allowed = "a new or empty folder, or a report that is to be replaced"
         raise GovernanceError("there is something else in this folder", where=str(target), allowed=allowed)
-    facts = read_facts(context)
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    (fresh / "tables").mkdir(parents=True)
-    environment = _environment()
-    environment.globals["facts"] = facts
-    index = environment.get_template("index.html").render(concerns=concerns(facts))
-    (fresh / "index.html").write_text(index, encoding="utf-8")
-    page = environment.get_template("table.html")
-    curated = {table.name for table in facts.curated}
-    for table in facts.tables:
-        lineage = _origins(context, table) if table.name in curated else ()
-        text = page.render(
-            table=table,
-            curated=table.name in curated,
-            lineage=lineage,
-            matrix=matrix(table.runs),
-            matrix_runs=table.runs[:_MATRIX_RUNS],
-            detailed=table.runs[:DETAILED_RUNS],
-        )
-        (fresh / "tables" / f"{table.name}.html").write_text(text, encoding="utf-8")
+    for name in ("tables", "departments"):
+        (fresh / name).mkdir(parents=True)
+    instants = trend_instants(context)
+    with context.database.read() as connection:
+        _write(context, connection, fresh, instants)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     return target / "index.html"
@@ -76,7 +139,7 @@ def write_report(context: Context, folder: Path | None = None) -> Path:
 
 def matrix(runs: Sequence[RunLine]) -> tuple[MatrixRow, ...]:
     """Rules that found something in the newest runs, by run; the worst of the newest run first."""
-    shown = runs[:_MATRIX_RUNS]
+    shown = runs[:MATRIX_RUNS]
     by_run = [{rule.id: rule for rule in run.rules} for run in shown]
     found = {rule.id: rule for run in reversed(shown) for rule in run.rules}
     told = {rule.id for run in shown for rule in run.rules if rule.state != "clean"}
@@ -84,28 +147,76 @@ def matrix(runs: Sequence[RunLine]) -> tuple[MatrixRow, ...]:
     return tuple(sorted(rows, key=lambda row: row.rule.order))
 
 
-def _origins(context: Context, table: TableFacts) -> tuple[Origin, ...]:
-    with context.database.read() as connection:
-        answers = [(name, upstream(connection, table.name, name)) for name, *_ in table.fields]
-    return tuple(Origin(name, _sources(a), a.complete, Markup(picture(a))) for name, a in answers)
+def _write(context: Context, connection: Connection, folder: Path, instants: Sequence[datetime]) -> None:
+    reader = Reader(context, connection)
+    recorded = Recorded(connection, reader.contracts())
+    collector = Collector(recorded, instants)
+    step = _step(connection)
+    site = Site(step, trend.Trend(step))
+    environment = _environment(reader.at)
+    for table in _all(reader):
+        collector.add(table)
+        site.add(table)
+        _table_page(environment, connection, table, folder)
+    found = troubles(connection, reader.at)
+    card = collector.scorecard()
+    providers = sla.providers(site.providers, site.standing)
+    for department in site.departments.values():
+        own = [one for one in found.open if one.department == department.name]
+        of = [one for one in providers if one.department == department.name]
+        page = environment.get_template("department.html")
+        text = page.render(department=department, troubles=own, providers=of, up="../", here="")
+        (folder / "departments" / f"{department.name}.html").write_text(text, encoding="utf-8")
+    _fixed_pages(environment, connection, folder, site, found, card, providers)
 
 
-def _sources(answer: Answer) -> tuple[str, ...]:
-    """The ends that the column's own value comes from, not those that only decide which rows there are."""
-    before: dict[Node, list[Node]] = {}
-    for link in answer.links:
-        if link.kind == "DIRECT":
-            before.setdefault(link.target, []).append(link.source)
-    seen, waiting = {answer.root}, [answer.root]
-    while waiting:
-        for node in before.get(waiting.pop(), []):
-            if node not in seen:
-                seen.add(node)
-                waiting.append(node)
-    return tuple(str(node) for node in answer.ends if node in seen and node.column != ROWS)
+def _fixed_pages(
+    environment: Environment,
+    connection: Connection,
+    folder: Path,
+    site: Site,
+    found: Troubles,
+    card: Scorecard,
+    providers: Sequence[sla.Provider],
+) -> None:
+    told: Mapping[str, Mapping[str, object]] = {
+        "index": {"site": site, "card": card, "found": found, "releases": releases(connection)[:SHOWN_RELEASES]},
+        "scorecard": {"card": card},
+        "incidents": {"found": found},
+        "providers": {"providers": providers, "rules": sla.RULES, "step": site.step},
+    }
+    for name, values in told.items():
+        text = environment.get_template(f"{name}.html").render(**values, up="", here=name)
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
 
 
-def _environment() -> Environment:
+def _table_page(environment: Environment, connection: Connection, table: TableFacts, folder: Path) -> None:
+    text = environment.get_template("table.html").render(
+        table=table,
+        lineage=origins(connection, table) if table.curated else (),
+        matrix=matrix(table.runs),
+        matrix_runs=table.runs[:MATRIX_RUNS],
+        shown_runs=table.runs[:SHOWN_RUNS],
+        detailed=[run for run in table.runs[:MATRIX_RUNS] if run.rules],
+        points={name: trend.of_table(table, name) for name in dimensions.DIMENSIONS},
+        up="../",
+        here="",
+    )
+    (folder / "tables" / f"{table.name}.html").write_text(text, encoding="utf-8")
+
+
+def _all(reader: Reader) -> Iterator[TableFacts]:
+    yield from reader.datasets()
+    yield from reader.curated()
+
+
+def _step(connection: Connection) -> trend.Step:
+    columns = tables.batch.c
+    first, last = connection.execute(select(func.min(columns.window_end), func.max(columns.window_end))).one()
+    return trend.step_for(first, last) if first else "day"
+
+
+def _environment(at: datetime) -> Environment:
     environment = Environment(
         loader=PackageLoader("governance.pipeline.report"),
         autoescape=select_autoescape(),
@@ -115,23 +226,27 @@ def _environment() -> Environment:
     )
     environment.filters["n"] = lambda number: f"{number:,}"
     environment.filters["when"] = lambda instant: f"{instant:%Y-%m-%d %H:%M} UTC"
-    environment.filters["spark"] = sparkline
+    environment.filters["score"] = lambda number: "–" if number is None else f"{number:.1f}"
+    environment.filters["band"] = band
+    environment.globals.update(
+        at=at,
+        DIMENSIONS=dimensions.DIMENSIONS,
+        CHINESE=dict[str, str]([*dimensions.CHINESE.items(), *scorecard_rules.CHINESE.items()]),
+        SHOWN_CONCERNS=SHOWN_CONCERNS,
+        SHOWN_RUNS=SHOWN_RUNS,
+        sparkline=charts.sparkline,
+        chart=charts.chart,
+        passed=trend.passed,
+    )
     return environment
 
 
-def sparkline(runs: Sequence[RunLine]) -> Markup:
-    """A small picture of the share of passed rows, oldest run first; empty when fewer than two runs have a verdict.
+def band(score: float | None) -> str:
+    """The class of a score's colour.
 
-    Its height is at least five points of a hundred, so that a small change looks small.
+    >>> [band(score) for score in (None, 100.0, 99.4, 96.0, 80.0)]
+    ['none', 'full', 'good', 'fair', 'poor']
     """
-    shares = [run.good_percent for run in reversed(runs[:30]) if run.good_percent is not None]
-    if len(shares) < 2:
-        return Markup("")
-    high = max(shares)
-    span = max(high - min(shares), 5.0)
-    step = 84 / (len(shares) - 1)
-    points = " ".join(f"{3 + i * step:.1f},{4 + 14 * (high - share) / span:.1f}" for i, share in enumerate(shares))
-    return Markup(
-        '<svg class="spark" width="90" height="22" role="img" aria-label="passed rows by run">'
-        f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.6"/></svg>'
-    )
+    if score is None:
+        return "none"
+    return "full" if score >= 99.95 else "good" if score >= 99 else "fair" if score >= 95 else "poor"

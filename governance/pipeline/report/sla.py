@@ -1,0 +1,95 @@
+"""Who delivers late or worse and worse: one line a provider, from what was recorded of its windows. Pure.
+
+The rules are in `RULES`, in words, as the page shows them; `slope` says what a direction is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from governance.pipeline.report.facts import TableFacts
+from governance.pipeline.report.slope import FEWEST, STEPS, Slope, slope
+from governance.pipeline.report.trend import Points, Trend
+
+QUALITY_POINTS = 1.0
+"""A fall of the share of passed rows that matters, in points of a hundred."""
+LATE_HOURS = 1.0
+"""A growth of the delay that matters."""
+
+RULES: tuple[tuple[str, str], ...] = (
+    (
+        "getting worse",
+        f"over its newest {STEPS} steps (at least {FEWEST}) the share of passed rows falls: Theil-Sen's slope comes to {QUALITY_POINTS:g} "
+        "point or more, and Mann-Kendall's one-sided test is significant at 5 %",
+    ),
+    (
+        "getting later",
+        f"by the same two tests the median hours between the end of a window and its landing grow by {LATE_HOURS:g} or more",
+    ),
+    ("not let in", "newest batches that were stopped, failed, or wait for their judgement"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One source system of a department."""
+
+    name: str
+    department: str
+    tables: int
+    good: Points
+    quality: Slope
+    late: Points
+    delay: Slope
+    not_in: tuple[str, ...]
+    """Datasets whose newest batch did not get in."""
+    never: tuple[str, ...]
+    """Datasets that never landed."""
+
+    @property
+    def worse(self) -> bool:
+        return self.quality.direction == "falling"
+
+    @property
+    def later(self) -> bool:
+        return self.delay.direction == "rising"
+
+    @property
+    def trouble(self) -> tuple[int, float, str]:
+        """What sorts the worst first."""
+        return -(4 * self.worse + 2 * self.later + bool(self.not_in)), self.quality.change, self.name
+
+
+def provider(name: str, trend: Trend, standing: Sequence[Standing]) -> Provider:
+    """From the trend of its tables and how each of them stands."""
+    good, late = trend.good(), trend.late()
+    return Provider(
+        name=name,
+        department=name.partition("/")[0],
+        tables=trend.tables,
+        good=good,
+        quality=slope([value for _, value in good], QUALITY_POINTS),
+        late=late,
+        delay=slope([value for _, value in late], LATE_HOURS),
+        not_in=tuple(table.name for table in standing if table.in_trouble),
+        never=tuple(table.name for table in standing if table.never),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is kept of a table while the others are read."""
+
+    name: str
+    in_trouble: bool
+    never: bool
+
+
+def standing_of(table: TableFacts) -> Standing:
+    return Standing(table.name, table.latest is not None and table.latest.in_trouble, table.latest is None)
+
+
+def providers(trends: Mapping[str, Trend], standing: Mapping[str, Sequence[Standing]]) -> tuple[Provider, ...]:
+    """All of them, the worst first."""
+    return tuple(sorted((provider(name, trends[name], standing[name]) for name in trends), key=lambda p: p.trouble))
