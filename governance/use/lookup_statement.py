@@ -7,6 +7,7 @@ executions (`Live`). Where a mask has a salt, each execution is planned anew: th
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Sequence
 
 import duckdb
@@ -51,7 +52,7 @@ class Hashes:
     def of(self, asked: pa.RecordBatch) -> pa.Table:
         """`__request`, `__key` and the hash of each key."""
         self._asked.rows = pa.Table.from_batches([asked])
-        made = self._con.sql("EXECUTE hashes").to_arrow_table()
+        made = _rows(self._con, "EXECUTE hashes")
         self._asked.rows = ASKED.empty_table()
         return made
 
@@ -80,7 +81,7 @@ class Statements:
         query, source = self._statement(tuple(asked), found.schema)
         source.rows, self._wanted.rows = found, wanted
         try:
-            rows = self._con.sql(query).to_arrow_table()
+            rows = _rows(self._con, query)
         finally:
             source.rows, self._wanted.rows = found.schema.empty_table(), WANTED.empty_table()
         return rows.to_reader()
@@ -119,6 +120,13 @@ class Statements:
             .order_by("__request", "__key")
         )
         return query.sql("duckdb")
+
+
+def _rows(con: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """All rows of a statement. `con.sql` would bind it once more before it runs, which costs more than a few rows do."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the rows are copied once, which a few may be
+        return con.execute(query).to_arrow_table()
 
 
 def _nothing(column: Column) -> exp.Expr:
