@@ -1,7 +1,7 @@
 """Incidents: an expectation that fails, from the validation that found it failing to the one that finds it met again.
 
-They are made of validations after the commits that wrote these (`after_commits`), each validation once, so that a verdict never waits for them
-and a killed process leaves nothing undone. The assignee is the contract's steward until somebody reassigns it.
+They are made of validations and observations after the commits that wrote these (`after_commits`), each once, so that a verdict never waits for
+them and a killed process leaves nothing undone. What one kind opens, only that kind closes. The assignee is the contract's steward until somebody reassigns it.
 """
 
 from __future__ import annotations
@@ -12,29 +12,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
 from governance.errors import GovernanceError
 from governance.ledger.entry import Json, append
 from governance.lineage import graph
 from governance.manage.verdict import MAX_QUARANTINE
 from governance.pipeline.context import Context
+from governance.pipeline.observations import Failure, failures_from
 from governance.state.database import Database
-from governance.state.tables import incident, validation
+from governance.state.tables import incident, observation, validation
 from governance.state.values import Actor
 
 _MOST = 200
 """Validations of one unit of work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One expectation that a validation found failing. `unexpected` counts rows, None where the expectation counts none or errored."""
-
-    expectation: str
-    severity: str
-    column: str
-    unexpected: int | None
+_VALIDATION = "validation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +51,11 @@ class Incident:
 
 
 def settle(context: Context) -> int:
-    """Open and close incidents by the validations that nobody has looked at; how many validations those were."""
+    """Open and close incidents by the validations and observations that nobody has looked at; how many those were."""
     looked = 0
     while True:
         with context.database.unit_of_work() as tx:
-            rows = _waiting(tx)
+            rows = [*_waiting(tx, validation), *_waiting(tx, observation)]
             for row in rows:
                 _settle_one(tx, row, context)
         looked += len(rows)
@@ -133,23 +127,25 @@ def _failures(results: Sequence[Mapping[str, Any]], gov: Mapping[str, Any]) -> I
         yield Failure(MAX_QUARANTINE, "stop", "", quarantined)
 
 
-def _waiting(tx: Connection) -> Sequence[Row[Any]]:
-    query = select(validation).where(validation.c.looked_at.is_(None)).order_by(validation.c.id).limit(_MOST)
+def _waiting(tx: Connection, table: Table) -> Sequence[Row[Any]]:
+    query = select(table).where(table.c.looked_at.is_(None)).order_by(table.c.id).limit(_MOST)
     return tx.execute(query.with_for_update(skip_locked=True)).all()
 
 
 def _settle_one(tx: Connection, row: Row[Any], context: Context) -> None:
     at = context.database.clock()
-    failing = {failure.expectation: failure for failure in failures_of(row.result)}
-    is_open = incident.c.subject == row.subject, incident.c.closed_at.is_(None)
+    seen = _seen(row)
+    failing = {failure.expectation: failure for failure in seen.failures}
+    is_open = incident.c.subject == row.subject, incident.c.origin == seen.origin, incident.c.closed_at.is_(None)
     known = {found.expectation: found.id for found in tx.execute(select(incident).where(*is_open))}
     opened = [failure for name, failure in failing.items() if name not in known]
     closed = [name for name in known if name not in failing]
     if opened:
-        tx.execute(insert(incident), [_opened(failure, row, context) for failure in opened])
+        tx.execute(insert(incident), [_opened(failure, seen, row, context) for failure in opened])
     for name in failing.keys() & known.keys():
         again = {
-            "last_by": row.id,
+            "last_by": seen.validation,
+            "observation": seen.observation,
             "last_at": row.recorded_at,
             "unexpected": failing[name].unexpected,
             "failures": incident.c.failures + 1,
@@ -157,8 +153,9 @@ def _settle_one(tx: Connection, row: Row[Any], context: Context) -> None:
         tx.execute(update(incident).where(incident.c.id == known[name]).values(again))
     if closed:
         ended = update(incident).where(incident.c.id.in_([known[name] for name in closed]))
-        tx.execute(ended.values(closed_by=row.id, closed_at=row.recorded_at))
-    tx.execute(update(validation).where(validation.c.id == row.id).values(looked_at=at))
+        tx.execute(ended.values(closed_by=seen.validation, closed_at=row.recorded_at))
+    table = validation if seen.validation is not None else observation
+    tx.execute(update(table).where(table.c.id == row.id).values(looked_at=at))
     if opened or closed:
         facts: dict[str, Json] = {
             "subject": row.subject,
@@ -170,16 +167,34 @@ def _settle_one(tx: Connection, row: Row[Any], context: Context) -> None:
         append(tx, "incidents", facts, actor=actor, writer=context.database.writer, at=at)
 
 
-def _opened(failure: Failure, row: Row[Any], context: Context) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A row as an incident's cause: of which table it is, and what failed."""
+
+    origin: str
+    validation: int | None
+    observation: int | None
+    failures: tuple[Failure, ...]
+
+
+def _seen(row: Row[Any]) -> _Seen:
+    if "result" in row._mapping:
+        return _Seen(_VALIDATION, row.id, None, failures_of(row.result))
+    return _Seen(row.kind, None, row.id, failures_from(row.failures))
+
+
+def _opened(failure: Failure, seen: _Seen, row: Row[Any], context: Context) -> dict[str, Any]:
     return {
+        "origin": seen.origin,
+        "observation": seen.observation,
         "subject": row.subject,
         "expectation": failure.expectation,
         "severity": failure.severity,
         "column_name": failure.column,
         "owner": _steward(context, row.subject),
-        "opened_by": row.id,
+        "opened_by": seen.validation,
         "opened_at": row.recorded_at,
-        "last_by": row.id,
+        "last_by": seen.validation,
         "last_at": row.recorded_at,
         "unexpected": failure.unexpected,
         "failures": 1,
@@ -193,8 +208,10 @@ def _steward(context: Context, subject: str) -> str:
 
 
 def _query() -> Any:
-    joined = incident.join(validation, validation.c.id == incident.c.last_by)
-    return select(incident, validation.c.batch).select_from(joined).order_by(incident.c.opened_at, incident.c.id)
+    joined = incident.outerjoin(validation, validation.c.id == incident.c.last_by)
+    joined = joined.outerjoin(observation, observation.c.id == incident.c.observation)
+    batch = func.coalesce(validation.c.batch, observation.c.batch).label("batch")
+    return select(incident, batch).select_from(joined).order_by(incident.c.opened_at, incident.c.id)
 
 
 def _incident(row: Row[Any]) -> Incident:

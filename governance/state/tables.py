@@ -183,7 +183,28 @@ validation = Table(
     Index("ix_validation_looked_at", "looked_at", "id"),
 )
 
-# An expectation that fails, from the first validation that found it failing to the one that found it met again.
+# What was seen of a dataset beside its batches' verdicts: `kind` is reconcile, freshness, volume, drift or gx; `outcome` met, warned or failed.
+# `facts` (counts, names, hashes; no cell value) and `failures` are JSON: each failure an expectation `<kind>:…` with severity, column, rows.
+observation = Table(
+    "observation",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("batch", String(255)),
+    Column("window_start", Instant),
+    Column("window_end", Instant),
+    Column("run", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("failures", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("looked_at", Instant),  # when its failures became incidents; NULL: not yet
+    Column("facts", Text, nullable=False),
+    Index("ix_observation_subject", "subject", "kind", "recorded_at"),
+    Index("ix_observation_looked_at", "looked_at", "id"),
+)
+
+# An expectation that fails, from the first validation (or observation) that found it failing to the one that found it met again.
 incident = Table(
     "incident",
     metadata,
@@ -193,9 +214,11 @@ incident = Table(
     Column("severity", String(16), nullable=False),
     Column("column_name", String(255), nullable=False),
     Column("owner", String(255), nullable=False),
-    Column("opened_by", BIG, ForeignKey("validation.id"), nullable=False),
+    Column("origin", String(16), nullable=False, server_default="validation"),  # or the kind of observation
+    Column("observation", BIG, ForeignKey("observation.id")),  # the last one that failed; NULL for validations
+    Column("opened_by", BIG, ForeignKey("validation.id")),
     Column("opened_at", Instant, nullable=False),
-    Column("last_by", BIG, ForeignKey("validation.id"), nullable=False),
+    Column("last_by", BIG, ForeignKey("validation.id")),
     Column("last_at", Instant, nullable=False),
     Column("unexpected", BIG),
     Column("failures", BIG, nullable=False),
