@@ -9,6 +9,7 @@ A home is a folder with a `gov.toml`. Everything in it is optional:
     [keys]       socket = "/run/gov/keys.sock"       # a key service instead of the embedded keyring; also $GOV_KEY_SOCKET
                  pkcs11 = "/usr/lib/softhsm/libsofthsm2.so"   token = "gov"   pin_file = "…"   # keys in a PKCS#11 token
     [alerts]     webhook = "https://…"   smtp = "mail.example:25"   sender = "gov@example"   to = "a@example, b@example"
+    [openlineage]   url = "https://…/api/v1/lineage"   producers = "service:airflow, service:spark"   # docs/LINEAGE.md
     [service]    issuer = "https://id.example"   audience = "gov"   jwks = "jwks.json"    # docs/SERVICE.md has all keys
     [sources.<system>]   location = "a folder, file, database URL or http(s) address"    # overrides the contract's server
 """
@@ -35,6 +36,7 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
     "keys": frozenset({"socket", "pkcs11", "token", "pin_file"}),
     "airflow": frozenset({"scheduled"}),
     "alerts": frozenset({"webhook", "smtp", "sender", "to"}),
+    "openlineage": frozenset({"url", "producers"}),
     "service": frozenset(
         {"issuer", "audience", "jwks", "algorithms", "one_time", "concurrent", "seconds", "memory_mb", "request_kb"}
     ),
@@ -90,6 +92,8 @@ class Settings:
     service: ServiceSettings = field(default_factory=ServiceSettings)
     alerts: Mapping[str, str] = field(default_factory=dict)
     """Where incidents are told of: `webhook` (URL), `smtp` (host:port) with `sender` and `to` (addresses, comma between)."""
+    openlineage: Mapping[str, str] = field(default_factory=dict)
+    """`url` to which runs are told as OpenLineage events; `producers` whose events are taken (subjects, comma between)."""
 
     @property
     def lake(self) -> Path:
@@ -137,7 +141,12 @@ def load_settings(home: Path | None = None) -> Settings:
     except tomllib.TOMLDecodeError as error:
         line = found.group(1) if (found := re.search(r"at line (\d+)", str(error))) else "1"
         raise DeclarationError((Fault(FILE, int(line), "", f"not TOML: {error}", "", "correct the file"),)) from None
-    faults = (*_unknown_keys(raw, text), *_wrong_values(raw, text), *_wrong_service(raw.get("service"), text))
+    faults = (
+        *_unknown_keys(raw, text),
+        *_wrong_values(raw, text),
+        *_wrong_service(raw.get("service"), text),
+        *_wrong_openlineage(raw.get("openlineage"), text),
+    )
     if faults:
         raise DeclarationError(faults)
     paths = raw.get("paths", {})
@@ -165,6 +174,7 @@ def load_settings(home: Path | None = None) -> Settings:
         sources={name: _location(root, table["location"]) for name, table in raw.get("sources", {}).items()},
         service=_service(root, raw.get("service", {})),
         alerts=dict(raw.get("alerts", {})),
+        openlineage=dict(raw.get("openlineage", {})),
     )
 
 
@@ -234,6 +244,16 @@ def _wrong_service(table: object, text: str) -> Iterator[Fault]:
     if isinstance(jwks, str) and "://" in jwks and not _private(jwks):
         line = line_of(text, "service", "jwks")
         yield Fault(FILE, line, "service.jwks", "keys over a plain connection", "a file or https://", "correct it")
+
+
+def _wrong_openlineage(table: object, text: str) -> Iterator[Fault]:
+    """An endpoint that cannot be posted to, or to which the token would go in the clear."""
+    url = table.get("url", "") if isinstance(table, dict) else ""
+    if isinstance(url, str) and url and not _private(url):
+        line = line_of(text, "openlineage", "url")
+        yield Fault(
+            FILE, line, "openlineage.url", "not a private address", "https://, or http:// of this machine", "correct it"
+        )
 
 
 def _private(url: str) -> bool:

@@ -104,7 +104,7 @@ edge_set = Table(
     "edge_set",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("output", String(255), nullable=False),
+    Column("output", String(512), nullable=False),
     Column("stage", String(16), nullable=False),
     Column("complete", Boolean, nullable=False),
     Column("recorded_at", Instant, nullable=False),
@@ -115,7 +115,7 @@ edge = Table(
     metadata,
     Column("id", BIG, primary_key=True, autoincrement=True),
     Column("edge_set", String(64), ForeignKey("edge_set.id"), nullable=False, index=True),
-    Column("input", String(255), nullable=False),
+    Column("input", String(512), nullable=False),
     Column("input_column", String(255), nullable=False),
     Column("output_column", String(255), nullable=False),
     Column("kind", String(8), nullable=False),
@@ -334,13 +334,19 @@ checkpoint_sent = Table(
     Column("at", Instant, nullable=False),
 )
 
+_WAITING = literal_column("delivered_at IS NULL", Boolean)
+_UNSENT = literal_column("sent_at IS NULL", Boolean)
+
 outbox = Table(
     "outbox",
     metadata,
     Column("id", BIG, primary_key=True, autoincrement=True),
     Column("event", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False),
-    Column("delivered_at", Instant),
+    Column("delivered_at", Instant),  # to the home's own file
+    Column("sent_at", Instant),  # to the configured endpoint, or passed over as it refused the event
+    Index("ix_outbox_waiting", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
+    Index("ix_outbox_unsent", "id", sqlite_where=_UNSENT, postgresql_where=_UNSENT),
 )
 
 # The catalog tables of Apache Iceberg's SQL catalog (names and columns are its): `metadata_location` is the only pointer to what is current.
