@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ from governance.state.values import Actor
 ROW_GROUP_ROWS = 2_048
 BUCKET_ROWS = 1 << 19
 _SPLIT_ROWS = 1 << 18
+_THREADS = 2
+_TURNS = 32
 
 
 def build(
@@ -100,52 +103,62 @@ class _Copy:
     def write(self, source: pa.RecordBatchReader, rows: int, bucket_rows: int) -> int:
         """All buckets and the index; the number of rows that have a token."""
         bits = max(0, (max(rows, 1) - 1) // bucket_rows).bit_length()
-        index: list[pa.Table] = []
-        buckets = self._split(source, bits) if bits else iter([self._whole(source)])
-        for bucket in buckets:
-            ordered = bucket.take(pc.sort_indices(bucket.column(self._token)))
-            self._bucket(len(index), ordered)
-            index.append(_index(len(index), prefixes(ordered.column(self._token).combine_chunks())))
+        if bits:
+            with ThreadPoolExecutor(_THREADS, "serving-copy") as pool:
+                self._split(source, bits, pool)
+                index = list(pool.map(self._bucket_of_split, range(1 << bits)))
+        else:
+            index = [self._bucket(0, pa.Table.from_batches(map(self._keyed, source), schema=self._schema))]
         whole = pa.concat_tables(index)
         pq.write_table(whole, self._folder / INDEX)
         sync(self._folder / INDEX)
         sync(self._folder)
         return int(pc.sum(whole.column("rows")).as_py() or 0)
 
-    def _whole(self, source: pa.RecordBatchReader) -> pa.Table:
-        return pa.Table.from_batches([self._keyed(batch) for batch in source], schema=self._schema)
-
-    def _split(self, source: pa.RecordBatchReader, bits: int) -> Iterator[pa.Table]:
-        """The rows of each range of tokens, in their order; in between they lie in encrypted files."""
-        paths = [self._folder / f"split-{number:03d}.parquet" for number in range(1 << bits)]
-        writers = [self._writer(path) for path in paths]
+    def _split(self, source: pa.RecordBatchReader, bits: int, pool: ThreadPoolExecutor) -> None:
+        """The rows of each range of tokens, in encrypted files. While some are written the next are read."""
         pending: list[pa.RecordBatch] = []
+        beside: Future[None] | None = None
+        splits = _Splits(1 << bits, self._split_writer)
         for batch in source:
             pending.append(self._keyed(batch))
             if sum(part.num_rows for part in pending) >= _SPLIT_ROWS:
-                self._distribute(pending, writers, bits)
-                pending = []
-        self._distribute(pending, writers, bits)
-        for writer in writers:
-            writer.close()
-        for path in paths:
-            options = {"decryption_properties": self._properties()} if self._properties else {}
-            yield pq.ParquetFile(path, **options).read(use_threads=False)
-            path.unlink()
+                if beside is not None:
+                    beside.result()
+                beside, pending = pool.submit(self._distribute, pending, splits, bits), []
+        if beside is not None:
+            beside.result()
+        self._distribute(pending, splits, bits)
+        splits.close()
 
-    def _distribute(self, pending: Sequence[pa.RecordBatch], writers: Sequence[pq.ParquetWriter], bits: int) -> None:
-        rows = pa.Table.from_batches(pending, schema=self._schema)
+    def _split_writer(self, generation: int, number: int) -> pq.ParquetWriter:
+        return self._writer(self._folder / f"split-{number:03d}-{generation}.parquet")
+
+    def _bucket_of_split(self, number: int) -> pa.Table:
+        parts = []
+        for path in sorted(self._folder.glob(f"split-{number:03d}-*.parquet")):
+            options = {"decryption_properties": self._properties()} if self._properties else {}
+            parts.append(pq.ParquetFile(path, **options).read(use_threads=False))
+            path.unlink()
+        return self._bucket(number, pa.concat_tables(parts))
+
+    def _distribute(self, pending: Sequence[pa.RecordBatch], splits: _Splits, bits: int) -> None:
+        rows = pa.Table.from_batches(pending, schema=self._schema).combine_chunks()  # else each take would combine them
         ranges = prefixes(rows.column(self._token).combine_chunks()) >> np.uint64(64 - bits)
         order = np.argsort(ranges, kind="stable")
-        ends = np.searchsorted(ranges[order], np.arange(len(writers) + 1, dtype=np.uint64))
-        for number, writer in enumerate(writers):
+        ends = np.searchsorted(ranges[order], np.arange((1 << bits) + 1, dtype=np.uint64))
+        ordered = rows.take(pa.array(order))
+        for number, writer in enumerate(splits.writers()):
             if ends[number + 1] > ends[number]:
-                writer.write_table(rows.take(pa.array(order[ends[number] : ends[number + 1]])))
+                writer.write_table(ordered.slice(ends[number], ends[number + 1] - ends[number]))
 
-    def _bucket(self, number: int, ordered: pa.Table) -> None:
+    def _bucket(self, number: int, rows: pa.Table) -> pa.Table:
+        """Write one bucket, sorted; its part of the index."""
+        ordered = rows.combine_chunks().take(pc.sort_indices(rows.column(self._token)))
         with self._writer(self._folder / bucket_name(number)) as writer:
             writer.write_table(ordered, row_group_size=ROW_GROUP_ROWS)
         sync(self._folder / bucket_name(number))
+        return _index(number, prefixes(ordered.column(self._token).combine_chunks()))
 
     def _writer(self, path: Path) -> pq.ParquetWriter:
         options = {"encryption_properties": self._encryptor.properties()} if self._encryptor else {}
@@ -158,6 +171,29 @@ class _Copy:
         arrays = [batch.column(field.name).cast(field.type) for field in self._schema]
         rows = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         return rows.filter(rows.column(self._token).is_valid())
+
+
+class _Splits:
+    """Writers of the ranges. A writer keeps what it says of each row group in memory until its end, so after some turns
+    there are new ones.
+    """
+
+    def __init__(self, count: int, open_writer: Callable[[int, int], pq.ParquetWriter]) -> None:
+        self._count, self._open_writer, self._turns = count, open_writer, 0
+        self._writers: list[pq.ParquetWriter] = []
+
+    def writers(self) -> Sequence[pq.ParquetWriter]:
+        """One a range, for one more turn."""
+        if self._turns % _TURNS == 0:
+            self.close()
+            self._writers = [self._open_writer(self._turns // _TURNS, number) for number in range(self._count)]
+        self._turns += 1
+        return self._writers
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+        self._writers = []
 
 
 def _keys(table: str, files: Sequence[plan.PlannedFile]) -> dict[int, str]:
