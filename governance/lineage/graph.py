@@ -1,7 +1,8 @@
 """Answers over the current column edges: the way back to the sources, and what depends on a column. Every answer says
 whether it is complete.
 
-Current is, for each output and stage, the edge set of the latest run that was not stopped. A node `(table, '*')`
+Current is, for each output and stage, the edge set of the latest run that was not stopped, and for each output and job
+of others what their events say. A node `(table, '*')`
 stands for the rows of a table: what decides which rows there are (joins, filters, groups), whatever the column. A
 name with a colon is a source (`<system>:<table>`): there the way back ends well.
 """
@@ -14,10 +15,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import CompoundSelect, Connection, Row, Select, func, or_, select, union_all
 
 from governance.lineage.edges import Kind, Subtype
 from governance.state.tables import edge, edge_set, run
+from governance.state.tables_lineage import lineage_flow
 
 ROWS = "*"
 NOT_IN_FORCE = ("stop", "stopped", "failed")
@@ -102,8 +104,17 @@ def downstream(
     as_of: datetime | None = None,
 ) -> Answer:
     """Everything that depends on `table`.`column`; a dependence by rows reaches every column of the table that it
-    decides. As it was recorded at `as_of`, else as it is now."""
+    decides, and so does one that is known as a whole only. As it was recorded at `as_of`, else as it is now."""
     return _walk(partial(_out_of, connection, as_of), Node(table, column), "downstream", depth, limit)
+
+
+def not_followed(table: str) -> str:
+    """Why lineage into a table may lack something: of ours, by its SQL; of others, since they tell of it as a whole."""
+    return f"{table}: {'known as a whole only' if ':' in table else 'its SQL could not be followed everywhere'}"
+
+
+def unknown(table: str) -> str:
+    return f"{table}: no run of it has recorded lineage"
 
 
 def _walk(
@@ -142,12 +153,12 @@ def _into(connection: Connection, as_of: datetime | None, frontier: set[Node]) -
     for sets in _chunks(_sets_of(connection, tables, as_of)):
         for row in sets:
             known.add(row.output)
-            cut |= set() if row.complete else {f"{row.output}: its SQL could not be followed everywhere"}
+            cut |= set() if row.complete else {not_followed(row.output)}
         query = _edges().where(edge.c.edge_set.in_([row.id for row in sets]))
         for row in connection.execute(query):
             if row.output_column in columns[row.output]:
                 links.add(_link(row))
-    cut |= {f"{name}: no run of it has recorded lineage" for name in tables - known if ":" not in name}
+    cut |= {unknown(name) for name in tables - known if ":" not in name}
     return links, cut
 
 
@@ -158,12 +169,12 @@ def _out_of(connection: Connection, as_of: datetime | None, frontier: set[Node])
     columns: dict[str, set[str]] = {}
     for node in frontier:
         columns.setdefault(node.table, set()).add(node.column)
-    current = select(run.c.edge_set).where(run.c.id.in_(_latest(as_of)))
     for tables in _chunks(sorted(columns)):
-        for row in connection.execute(_edges().where(edge.c.input.in_(tables), edge.c.edge_set.in_(current))):
-            if row.input_column in columns[row.input] or ROWS in columns[row.input]:
+        for row in connection.execute(_edges().where(edge.c.input.in_(tables), edge.c.edge_set.in_(_current(as_of)))):
+            whole = row.input_column == row.output_column == ROWS
+            if whole or row.input_column in columns[row.input] or ROWS in columns[row.input]:
                 links.add(_link(row))
-                cut |= set() if row.complete else {f"{row.output}: its SQL could not be followed everywhere"}
+                cut |= set() if row.complete else {not_followed(row.output)}
     return links, cut
 
 
@@ -188,14 +199,25 @@ def _latest(as_of: datetime | None) -> Select[Any]:
     return latest if as_of is None else latest.where(run.c.recorded_at <= as_of)
 
 
+def _current(as_of: datetime | None, outputs: Iterable[str] | None = None) -> CompoundSelect[Any]:
+    """Edge sets in force, or as they were: of our own runs by output and stage, of others' events by output and job."""
+    latest, flows = _latest(as_of), select(lineage_flow.c.edge_set)
+    if as_of is None:
+        flows = flows.where(lineage_flow.c.superseded_at.is_(None))
+    else:
+        ended = lineage_flow.c.superseded_at
+        flows = flows.where(lineage_flow.c.recorded_at <= as_of, or_(ended.is_(None), ended > as_of))
+    if outputs is not None:
+        latest, flows = latest.where(run.c.output.in_(outputs)), flows.where(lineage_flow.c.output.in_(outputs))
+    return union_all(select(run.c.edge_set).where(run.c.id.in_(latest)), flows)
+
+
 def _sets_of(connection: Connection, tables: Iterable[str], as_of: datetime | None) -> list[Row[Any]]:
     """Edge sets of these outputs, current or as they were."""
     found: list[Row[Any]] = []
     for names in _chunks(sorted(tables)):
-        latest = _latest(as_of).where(run.c.output.in_(names))
-        current = select(run.c.edge_set).where(run.c.id.in_(latest))
-        query = select(edge_set.c.id, edge_set.c.output, edge_set.c.complete).where(edge_set.c.id.in_(current))
-        found.extend(connection.execute(query))
+        current = edge_set.c.id.in_(_current(as_of, names))
+        found.extend(connection.execute(select(edge_set.c.id, edge_set.c.output, edge_set.c.complete).where(current)))
     return found
 
 

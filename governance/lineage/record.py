@@ -42,7 +42,7 @@ def record_run(
     facts = RunFacts(
         actor, stage, batch, output, output_snapshot, outcome, counts, versions, inputs, edges, at, assertions
     )
-    edge_set_id = _keep_edges(tx, edges, at) if edges is not None else None
+    edge_set_id = keep_edges(tx, edges, at) if edges is not None else None
     row = tx.execute(
         insert(run).values(
             run=actor.run,
@@ -67,7 +67,7 @@ def record_run(
     tx.execute(insert(outbox).values(event=event, recorded_at=at))
 
 
-def _keep_edges(tx: Connection, edges: EdgeSet, at: datetime) -> str:
+def keep_edges(tx: Connection, edges: EdgeSet, at: datetime) -> str:
     """Write the set once; whoever comes second (also at the same moment, on PostgreSQL) writes nothing."""
     values = {
         "id": edges.id,

@@ -1,0 +1,173 @@
+"""Events of others into the state: whole and once, with the flows that they say are in force; all of it in one unit of work.
+
+A flow is what one job makes one output of. It is replaced by a later event that knows better: of the same run one of at
+least as much detail, of another run its COMPLETE event (or any with as much detail). A run that failed replaces nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from governance.ledger.entry import Json, append
+from governance.lineage.ingest_flows import Flow, Told
+from governance.lineage.record import keep_edges
+from governance.state.database import Database
+from governance.state.tables_lineage import lineage_event, lineage_flow, lineage_rejected
+from governance.state.values import Actor
+
+PURPOSE = "lineage.receive"
+_CHUNK = 400
+_FAILED = frozenset({"ABORT", "FAIL"})
+_REASONS = 1_000
+"""Distinct reasons kept of one producer; what comes after is counted as `other`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Force:
+    """A flow in force; `id` None: not written yet."""
+
+    id: int | None
+    run: str
+    detail: int
+    edge_set: str
+    event_time: datetime
+
+
+def keep(tx: Connection, events: Sequence[Told], *, subject: str, database: Database) -> frozenset[bytes]:
+    """Keep events of one producer in the caller's unit of work; digests of those that were new. One ledger entry speaks of all.
+
+    An event that is there already changes nothing.
+    """
+    at = database.clock()
+    new = _new(tx, events)
+    if not new:
+        return frozenset()
+    tx.execute(_dialect(tx).insert(lineage_event).on_conflict_do_nothing(), [_row(told, subject, at) for told in new])
+    _put_in_force(tx, new, at)
+    facts: dict[str, Json] = {
+        "events": len(new),
+        "digests": hashlib.sha256(b"".join(told.digest for told in new)).hexdigest(),
+    }
+    actor = Actor(subject, PURPOSE, uuid.uuid4().hex)
+    append(tx, "lineage_received", facts, actor=actor, writer=database.writer, at=at)
+    return frozenset(told.digest for told in new)
+
+
+def count_rejected(tx: Connection, reasons: Mapping[str, int], *, subject: str, at: datetime) -> None:
+    """Count events of one producer that were not taken, by reason."""
+    mine = lineage_rejected.c.subject == subject
+    known = set(tx.execute(select(lineage_rejected.c.reason).where(mine)).scalars())
+    found: dict[str, int] = {}
+    for reason, number in reasons.items():
+        name = reason if reason in known or len(known) + len(found) < _REASONS else "other"
+        found[name] = found.get(name, 0) + number
+    for reason, number in found.items():
+        row = {"subject": subject, "reason": reason, "events": number, "first_at": at, "last_at": at}
+        statement = _dialect(tx).insert(lineage_rejected).values(row)
+        total = lineage_rejected.c.events + number
+        changed = {"events": total, "last_at": at}
+        tx.execute(statement.on_conflict_do_update(index_elements=["subject", "reason"], set_=changed))
+
+
+def event_body(stored: bytes) -> str:
+    """The canonical JSON of a kept event."""
+    return zlib.decompress(stored).decode("utf-8")
+
+
+def _dialect(tx: Connection) -> Any:
+    return postgresql if tx.dialect.name == "postgresql" else sqlite
+
+
+def _new(tx: Connection, events: Sequence[Told]) -> list[Told]:
+    """Events by their digest, each once, without those that are kept."""
+    by_digest = {told.digest: told for told in events}
+    digests = list(by_digest)
+    for start in range(0, len(digests), _CHUNK):
+        known = select(lineage_event.c.digest).where(lineage_event.c.digest.in_(digests[start : start + _CHUNK]))
+        for digest in tx.execute(known).scalars():
+            del by_digest[bytes(digest)]
+    return list(by_digest.values())
+
+
+def _row(told: Told, subject: str, at: datetime) -> dict[str, Any]:
+    return {
+        "digest": told.digest,
+        "kind": told.kind,
+        "subject": subject,
+        "job": told.job,
+        "run": told.run,
+        "event_type": told.event_type,
+        "event_time": told.event_time,
+        "datasets": told.datasets,
+        "body": zlib.compress(told.body, 1),
+        "recorded_at": at,
+    }
+
+
+def _put_in_force(tx: Connection, events: Iterable[Told], at: datetime) -> None:
+    """Write what changes: a confirmed flow's last word, a replaced flow's end, a new flow."""
+    flows = [(told, flow) for told in events if told.event_type not in _FAILED for flow in told.flows]
+    before = _in_force(tx, {flow.output for _, flow in flows})
+    after = dict(before)
+    edges = {}
+    for told, flow in flows:
+        key = (flow.output, told.job)
+        if _replaces(told, flow, after.get(key)):
+            edge_set = flow.edges.id
+            edges[edge_set] = flow.edges
+            same = (old := before.get(key)) is not None and old.edge_set == edge_set
+            after[key] = _Force(old.id if same and old else None, told.run, flow.detail, edge_set, told.event_time)
+    confirmed, ended, made = [], [], []
+    for (output, job), force in after.items():
+        old = before.get((output, job))
+        if force is old:
+            continue
+        values = {"run": force.run, "detail": force.detail, "event_time": force.event_time}
+        if force.id is not None:
+            confirmed.append({"flow": force.id, **values})
+            continue
+        if old is not None:
+            ended.append({"flow": old.id, "superseded_at": at})
+        keep_edges(tx, edges[force.edge_set], at)
+        made.append({**values, "output": output, "job": job, "edge_set": force.edge_set, "recorded_at": at})
+    one = update(lineage_flow).where(lineage_flow.c.id == bindparam("flow"))
+    for rows in (confirmed, ended):
+        if rows:
+            tx.execute(one.values({name: bindparam(name) for name in rows[0] if name != "flow"}), rows)
+    if made:
+        tx.execute(insert(lineage_flow), made)
+
+
+def _in_force(tx: Connection, outputs: set[str]) -> dict[tuple[str, str], _Force]:
+    found: dict[tuple[str, str], _Force] = {}
+    names = sorted(outputs)
+    columns = [lineage_flow.c[name] for name in ("id", "output", "job", "run", "detail", "edge_set", "event_time")]
+    for start in range(0, len(names), _CHUNK):
+        chunk = names[start : start + _CHUNK]
+        open_flows = and_(lineage_flow.c.output.in_(chunk), lineage_flow.c.superseded_at.is_(None))
+        for row in tx.execute(select(*columns).where(open_flows)):
+            found[row.output, row.job] = _force(row)
+    return found
+
+
+def _force(row: Row[Any]) -> _Force:
+    return _Force(row.id, row.run, row.detail, row.edge_set, row.event_time)
+
+
+def _replaces(told: Told, flow: Flow, force: _Force | None) -> bool:
+    if force is None:
+        return True
+    if told.event_time < force.event_time:
+        return False
+    return (
+        flow.detail >= force.detail or told.kind != "run" or (told.run != force.run and told.event_type == "COMPLETE")
+    )
