@@ -49,7 +49,7 @@ class Gate:
             if scope["path"] not in OPEN:
                 caller = await run_in_threadpool(self._login.caller, scope["headers"])
                 scope.setdefault("state", {})["caller"] = caller
-            body = await _body(receive, self._max_bytes)
+            body = await read_body(receive, self._max_bytes)
             await self._app(scope, _again(body, receive), sent)
         except Exception as error:
             told = problem(error)
@@ -68,7 +68,7 @@ async def respond(told: Problem, send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _body(receive: Receive, max_bytes: int) -> bytes:
+async def read_body(receive: Receive, max_bytes: int) -> bytes:
     """The request's body. Raises Stopped when it is too long or too slow, or nobody sends it any more."""
     parts: list[bytes] = []
     size = 0
