@@ -13,6 +13,7 @@ import click
 from governance.cli.access_break_glass import break_glass_command, review_command
 from governance.cli.access_consent import consent_command
 from governance.cli.access_options import (
+    KEY_FILE,
     actor_of,
     as_option,
     because_option,
@@ -22,6 +23,7 @@ from governance.cli.access_options import (
     needed_instant,
     open_home,
     outcome,
+    sign_with,
     tables_option,
 )
 from governance.cli.access_sign import approve_command, sign_command
@@ -90,10 +92,12 @@ def ask_command(
 @json_option
 @click.pass_obj
 def list_command(home: Path | None, subject: str | None, as_json: bool) -> None:
-    """List break-glasses first, then requests of access, newest first. Exit code 1 while a break-glass waits too long for its review.
+    """List break-glasses first, then requests of access, newest first. Exit code 1 while a break-glass waits too long for its review,
+    or what is kept of one is not what the ledger says.
 
     Example: gov access list
     """
+    from governance.use import history
     from governance.use.break_glass import overdue
     from governance.use.request_state import read_all
     from governance.use.requests import access_of
@@ -102,7 +106,9 @@ def list_command(home: Path | None, subject: str | None, as_json: bool) -> None:
     at = context.database.clock()
     with context.database.read() as connection:
         late = {request.id for request in overdue(connection, access_of(context.catalogue), at=at)}
-        found = [r for r in reversed(read_all(connection)) if subject in (None, r.subject)]
+        kept = read_all(connection)
+        wrong = history.missing(history.read(connection), kept)
+        found = [r for r in reversed(kept) if subject in (None, r.subject)]
     found.sort(key=lambda request: (request.kind != "break_glass", request.status(at) == "reviewed"))
     if as_json:
         click.echo(json.dumps([_told(r, at, r.id in late) for r in found], ensure_ascii=False))
@@ -116,7 +122,9 @@ def list_command(home: Path | None, subject: str | None, as_json: bool) -> None:
             click.echo(
                 f"break-glass {request.id[:16]} of {request.subject} was never reviewed: gov access review", err=True
             )
-    if late:
+    for request_id in wrong:
+        click.echo(f"request {request_id[:16]} is not kept as the ledger has it: gov ledger verify", err=True)
+    if late or wrong:
         click.get_current_context().exit(1)
 
 
@@ -149,12 +157,15 @@ def decline_command(home: Path | None, request: str, subject: str, because: str,
 @click.argument("request")
 @as_option
 @click.option("--because", default="", help="The reason, in a sentence.")
+@click.option("--key", type=KEY_FILE, help="Their Ed25519 key (PEM); needed where access.yaml has one of them.")
 @json_option
 @click.pass_obj
-def withdraw_command(home: Path | None, request: str, subject: str, because: str, as_json: bool) -> None:
-    """End a request or a break-glass now, as whoever asked or as an approver; answers under way are cut off.
+def withdraw_command(
+    home: Path | None, request: str, subject: str, because: str, key: Path | None, as_json: bool
+) -> None:
+    """End a request or a break-glass now, as whoever asked or as an approver, by their signature; answers under way are cut off.
 
-    Example: gov access withdraw REQUEST --as user:he
+    Example: gov access withdraw REQUEST --as user:wang --key wang.pem
     """
     from governance.use.requests import withdraw
 
@@ -163,6 +174,7 @@ def withdraw_command(home: Path | None, request: str, subject: str, because: str
         request,
         subject=subject,
         because=because,
+        sign=None if key is None else sign_with(key),
         catalogue=context.catalogue,
         database=context.database,
         actor=actor_of(subject),

@@ -16,6 +16,8 @@ from governance.cli.access_options import (
     fields_option,
     json_option,
     open_home,
+    own_key_option,
+    sign_with,
     tables_option,
 )
 from governance.cli.signing import one_of, private_key
@@ -28,6 +30,7 @@ from governance.cli.signing import one_of, private_key
 @tables_option
 @click.option("--hours", type=click.IntRange(1, 8), default=1, show_default=True, help="For how long.")
 @because_option
+@own_key_option
 @json_option
 @click.pass_obj
 def break_glass_command(
@@ -38,11 +41,12 @@ def break_glass_command(
     tables: tuple[str, ...],
     hours: int,
     because: str,
+    key: Path,
     as_json: bool,
 ) -> None:
-    """See fields raw at once, for hours, without asking; an approver reviews it afterwards.
+    """See fields raw at once, for hours, without asking, by one's own signature; an approver reviews it afterwards.
 
-    Example: gov access break-glass --as user:zhao --field curated.person.phone --because "flood, evacuation of ward 3"
+    Example: gov access break-glass --as user:zhao --field curated.person.phone --because "flood, evacuation of ward 3" --key zhao.pem
     """
     from governance.use.break_glass import break_glass
     from governance.use.request_state import instant
@@ -55,6 +59,7 @@ def break_glass_command(
         tables=tables,
         hours=hours,
         because=because,
+        sign=sign_with(key),
         catalogue=context.catalogue,
         database=context.database,
         actor=actor_of(subject),

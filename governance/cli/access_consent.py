@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from governance.cli.access_options import actor_of, json_option, open_home
+from governance.cli.access_options import KEY_FILE, actor_of, json_option, open_home, sign_with
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,9 @@ _BLOCK_BYTES = 16 << 20
 @click.option("--withdraw", "withdrawn", type=_FILE, help="File of identifiers, one a line: these consent no more.")
 @click.option("--scope", help="To what: a scope that a rule of access.yaml asks.")
 @click.option("--domain", default="person", show_default=True, help="The identifier domain of the file's values.")
-@click.option("--as", "subject", default="user:steward", show_default=True, help="Who records it.")
+@click.option("--confirm", is_flag=True, help="Sign the set as it is again: its former signer is an approver no more.")
+@click.option("--as", "subject", default="user:steward", show_default=True, help="Who records it: an approver.")
+@click.option("--key", type=KEY_FILE, help="Their Ed25519 key (PEM): they sign what they record.")
 @json_option
 @click.pass_obj
 def consent_command(
@@ -32,45 +34,55 @@ def consent_command(
     withdrawn: Path | None,
     scope: str | None,
     domain: str,
+    confirm: bool,
     subject: str,
+    key: Path | None,
     as_json: bool,
 ) -> None:
     """Record consents or their withdrawal, which ends answers under way; without a file, count who consents to what.
 
     The values become tokens under a grant for as many as there are, and are kept nowhere.
 
-    Example: gov access consent --give cohort.txt --scope cohort-2026 --as user:wang
+    Example: gov access consent --give cohort.txt --scope cohort-2026 --as user:wang --key wang.pem
     """
     from governance.use import consents
     from governance.use.requests import access_of
 
     context = open_home(home)
     database = context.database
-    if given is not None and withdrawn is not None:
-        raise click.UsageError("give one of --give and --withdraw")
+    if (given is not None) + (withdrawn is not None) + confirm > 1:
+        raise click.UsageError("give one of --give, --withdraw and --confirm")
     file = given or withdrawn
-    if file is not None:
+    access = access_of(context.catalogue)
+    if file is not None or confirm:
         if scope is None:
             raise click.UsageError("--scope is needed: to what they consent")
-        actor, access = actor_of(subject), access_of(context.catalogue)
-        for values in _blocks(file):
+        if key is None:
+            raise click.UsageError("--key is needed: whoever records consents signs them")
+        actor, sign = actor_of(subject), sign_with(key)
+        if confirm:
+            consents.confirm(scope=scope, domain=domain, sign=sign, access=access, database=database, actor=actor)
+        for values in _blocks(file) if file is not None else ():
             persons = consents.tokens_of(
                 values, domain=domain, database=database, keystore=context.keystore, actor=actor
             )
-            own = {"scope": scope, "domain": domain}
-            if given is not None:
-                consents.give(persons, **own, access=access, database=database, actor=actor)
-            else:
-                consents.withdraw(persons, **own, database=database, actor=actor)
+            change = consents.give if given is not None else consents.withdraw
+            change(persons, scope=scope, domain=domain, sign=sign, access=access, database=database, actor=actor)
     with database.read() as connection:
         counts, versions = consents.counted(connection), consents.versions(connection)
+        standing = consents.standing(connection, [access])
     told = [
-        {"scope": key[0], "domain": key[1], "persons": count, "version": versions[key]} for key, count in counts.items()
+        {"scope": set_[0], "domain": set_[1], "persons": count, "version": versions[set_], "signed": set_ in standing}
+        for set_, count in counts.items()
     ]
     if as_json:
         click.echo(json.dumps(told))
     else:
-        lines = [f"{one['scope']}: {one['persons']} of the domain {one['domain']} consent" for one in told]
+        lines = [
+            f"{one['scope']}: {one['persons']} of the domain {one['domain']} consent"
+            + ("" if one["signed"] else " (counts for nobody: an approver signs it with --confirm)")
+            for one in told
+        ]
         click.echo("\n".join(lines) or "nobody consented to anything yet")
 
 

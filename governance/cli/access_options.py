@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from governance.cli.signing import private_key
 from governance.config import load_settings
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from governance.policy.lattice import Outcome
     from governance.state.values import Actor
     from governance.use.requests import Narrowing
+    from governance.use.signatures import Sign
 
 KEY_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+own_key_option = click.option(
+    "--key", type=KEY_FILE, required=True, help="Their own Ed25519 key (PEM), as access.yaml has its public_key."
+)
 as_option = click.option("--as", "subject", required=True, help="Who does it, as access.yaml names them.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 because_option = click.option("--because", required=True, help="The reason, in a sentence.")
@@ -36,6 +41,13 @@ def narrowing_options(function: Callable[..., None]) -> Callable[..., None]:
     ):
         function = option(function)
     return function
+
+
+def sign_with(key: Path) -> Sign:
+    """Signs with the key of this file."""
+    from governance.use.signatures import signer
+
+    return signer(private_key(key))
 
 
 def open_home(home: Path | None) -> Context:

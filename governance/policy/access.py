@@ -18,6 +18,8 @@ to a field, the most restrictive outcome wins (`lattice.py`), so write the `wher
         department: bureau_of_statistics
         clearance: L3                 # default L2; a field above it is never seen raw
         attributes: {districts: ["110101", "110102"]}
+        public_key: 2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12    # Ed25519, 64 hex digits: what
+                                      # they sign themselves (break-glass, withdrawal) counts; without it they break none
       - {name: user:wang, department: bureau_of_statistics}
     approvers:                        # whose Ed25519 signature over a release hash counts; 64 hex digits
       - {subject: user:wang, public_key: 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29}
@@ -100,6 +102,7 @@ class Subject(_Model):
     department: str = ""
     clearance: Level = Level.L2
     attributes: Mapping[str, str | int | tuple[str | int, ...]] = {}
+    public_key: Annotated[str, Constraint(pattern=r"^[0-9a-f]{64}$")] | None = None
 
     @property
     def session(self) -> Mapping[str, Any]:

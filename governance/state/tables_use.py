@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+)
 
 from governance.state.schema import BIG, Instant, metadata
+from governance.state.tables import ledger_entry
 
 # Copies of curated tables for lookups by key (`lake.serving`), under the same keys as the table; gone when their snapshot is not published any more.
 serving = Table(
@@ -77,9 +89,19 @@ consent_change = Table(
     Column("given", Boolean, nullable=False),
     Column("tokens", LargeBinary, nullable=False),
     Column("version", String(64), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("signature", String(128), nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Index("ix_consent_change_scope", "scope", "domain", "id"),
 )
+
+# Entries about access that was asked for, given, ended or consented to (`use.history`): few among many, read at each access.
+OF_ACCESS = literal_column(
+    "kind IN ('access_asked', 'access_approved', 'access_declined', 'access_withdrawn', 'break_glass', "
+    "'break_glass_reviewed', 'consent_given', 'consent_withdrawn')",
+    Boolean,
+)
+Index("ix_ledger_entry_access", ledger_entry.c.id, sqlite_where=OF_ACCESS, postgresql_where=OF_ACCESS)
 
 # Logins of the query service: an API key is known by its SHA-256 alone; a one-time token by that of issuer and `jti`, until it expires.
 service_key = Table(

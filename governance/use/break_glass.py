@@ -1,6 +1,6 @@
 """Break-glass: raw at once, for hours, without asking; said loudly, and reviewed by an approver's signature afterwards.
 
-    break_glass -> (its last instant, or `requests.withdraw`) -> review (what is to be signed) -> record_review
+    break_glass (signed by who breaks it) -> (its last instant, or `requests.withdraw`) -> review (what is to be signed) -> record_review
 
 Who may, for which purposes, up to which level and how long is `break_glass` of access.yaml (`policy/permits.py`). One
 that is over and not reviewed keeps its subject from another; left so for `review_days` it is a fault.
@@ -16,13 +16,13 @@ from sqlalchemy import Connection
 
 from governance.catalog.types import Catalogue
 from governance.errors import Refused
-from governance.ledger.entry import Json, append
+from governance.ledger.entry import Json
 from governance.policy.access import Access
 from governance.policy.lattice import RAW
 from governance.policy.permits import BreakGlass
 from governance.state.database import Database
 from governance.state.values import Actor
-from governance.use import signatures
+from governance.use import history, signatures
 from governance.use.openable import chosen
 from governance.use.request_state import Request, add_step, find, keep, read_all
 from governance.use.requests import access_of, document_hash, facts_of, known, reason
@@ -41,14 +41,16 @@ def break_glass(
     tables: Sequence[str] = (),
     hours: int = DEFAULT_HOURS,
     because: str,
+    sign: signatures.Sign,
     catalogue: Catalogue,
     database: Database,
     actor: Actor,
 ) -> Request:
     """Open fields raw from now on for `hours`; without `purpose` for the only one that allows it.
 
-    All that a subject has open at once ends together with the longest that the first of them may last. Raises Refused
-    when access.yaml does not allow it, and while an earlier one waits for its review.
+    The subject signs the statement, and every access checks the signature. All that a subject has open at once ends together with
+    the longest that the first of them may last. Raises Refused when access.yaml does not allow it or has no key of
+    the subject, and while an earlier one waits for its review.
     """
     access = access_of(catalogue)
     section = access.break_glass
@@ -75,9 +77,20 @@ def break_glass(
             because=reason(because),
             asked_at=at,
         )
+        document = statement(made)
+        signed = document_hash(document)
+        signature = sign(signatures.BREAKS, signed)
+        signatures.require_own(access, subject, signatures.BREAKS, signed, signature)
         keep(tx, made)
-        append(tx, "break_glass", facts_of(made), actor=actor, writer=database.writer, at=at)
+        step = add_step(tx, made, "stated", subject=subject, document=document, signature=signature, at=at)
+        facts: dict[str, Json] = {**facts_of(made), "step": step, "signature": signature}
+        history.record(tx, "break_glass", facts, actor=actor, database=database, at=at)
     return made
+
+
+def statement(request: Request) -> Mapping[str, Json]:
+    """The document that whoever breaks the glass signs; the request's hash covers who, what, why and until when."""
+    return {"v": 1, "what": "statement", "request": request.id}
 
 
 def review(request: Request, *, verdict: Verdict, because: str) -> Mapping[str, Json]:
@@ -115,10 +128,10 @@ def record_review(
             return
         if request.status(at) != "unreviewed":
             raise Refused(f"it is {request.status(at)}", where=request.id[:16], do="gov access withdraw ends one")
-        add_step(tx, request, "reviewed", subject=subject, document=document, signature=signature, at=at)
+        step = add_step(tx, request, "reviewed", subject=subject, document=document, signature=signature, at=at)
         facts: dict[str, Json] = {"request": request.id, "verdict": verdict, "review": signed}
-        facts |= {"approver": subject, "signature": signature}
-        append(tx, "break_glass_reviewed", facts, actor=actor, writer=database.writer, at=at)
+        facts |= {"approver": subject, "signature": signature, "step": step}
+        history.record(tx, "break_glass_reviewed", facts, actor=actor, database=database, at=at)
 
 
 def overdue(connection: Connection, access: Access, *, at: datetime) -> tuple[Request, ...]:

@@ -2,15 +2,17 @@
 
     tokens_of (under a digest grant) -> give | withdraw -> versions, in every decision -> bind, in the scanner
 
-Each change is kept as one block of tokens with the version of the set that it makes: a hash over all changes up to it.
-A decision names the version that it stands on. The scanner joins rows with exactly that set, and refuses when somebody
-withdrew since; answers under way are cut off within a second of a withdrawal.
+Each change is kept as one block of tokens with the version of the set that it makes: a hash over all changes up to it,
+which whoever recorded it signs. A set counts while a present approver's signature is over its newest giving or over
+anything after it. A decision names the version that it stands on. The scanner joins rows with exactly that set, and
+refuses when it is not what its version says or somebody withdrew since; answers under way are cut off within a second of a
+withdrawal.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 import numpy as np
@@ -18,39 +20,61 @@ import pyarrow as pa
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 from sqlglot import exp
 
-from governance.errors import Refused
+from governance.errors import Damaged, Refused
 from governance.keys import grants
 from governance.keys.names import DigestKeyName, KeyStore
 from governance.keys.tokens import TOKEN_BYTES, sql_hash, tokens
-from governance.ledger.entry import Json, append
+from governance.ledger.entry import Json
 from governance.policy.access import Access
 from governance.policy.filters import Consented
 from governance.state.database import Database
 from governance.state.tables_use import consent_change
 from governance.state.values import Actor
+from governance.use import history, signatures
 
 _RELATION = "consent:"
 _TOKEN = pa.binary(TOKEN_BYTES)
 
 
-def give(persons: pa.Array, *, scope: str, domain: str, access: Access, database: Database, actor: Actor) -> str:
+def give(
+    persons: pa.Array,
+    *,
+    scope: str,
+    domain: str,
+    sign: signatures.Sign,
+    access: Access,
+    database: Database,
+    actor: Actor,
+) -> str:
     """Record that these persons (domain tokens) consent to `scope`; returns the set's version. Whoever consents already
     stays as they are.
 
-    Raises Refused when no rule of access.yaml asks this consent.
+    Raises Refused when no rule of access.yaml asks this consent, or the actor is no approver whose key signed.
     """
-    if not any(rule.consent and (rule.consent.scope, rule.consent.domain) == (scope, domain) for rule in access.rules):
-        asked = {f"{rule.consent.scope} of {rule.consent.domain}" for rule in access.rules if rule.consent}
-        allowed = ", ".join(sorted(asked)) or "no rule asks for consent"
-        raise Refused(f"no rule asks consent to {scope} of {domain}", allowed=allowed)
-    return _change(persons, True, scope, domain, database, actor)
+    _asked(access, scope, domain)
+    return _change(persons, True, scope, domain, sign, access, database, actor)
 
 
-def withdraw(persons: pa.Array, *, scope: str, domain: str, database: Database, actor: Actor) -> str:
+def confirm(*, scope: str, domain: str, sign: signatures.Sign, access: Access, database: Database, actor: Actor) -> str:
+    """Sign the set as it is again, so that it counts when its former signer is an approver no more; its new version."""
+    _asked(access, scope, domain)
+    return _change(pa.array([], _TOKEN), True, scope, domain, sign, access, database, actor, even_nothing=True)
+
+
+def withdraw(
+    persons: pa.Array,
+    *,
+    scope: str,
+    domain: str,
+    sign: signatures.Sign,
+    access: Access,
+    database: Database,
+    actor: Actor,
+) -> str:
     """Record that these persons (domain tokens) consent to `scope` no more; returns the set's version. Whoever never
-    did stays as they are.
+    did stays as they are. Raises Refused when the actor has no key in access.yaml that signed.
     """
-    return _change(persons, False, scope, domain, database, actor)
+    return _change(persons, False, scope, domain, sign, access, database, actor)
 
 
 def tokens_of(values: pa.Array, *, domain: str, database: Database, keystore: KeyStore, actor: Actor) -> pa.Array:
@@ -80,13 +104,27 @@ def versions(connection: Connection) -> Mapping[tuple[str, str], str]:
     return {(row.scope, row.domain): row.version for row in rows}
 
 
+def standing(connection: Connection, accesses: Sequence[Access]) -> Mapping[tuple[str, str], str]:
+    """`versions` of the sets that are signed by an approver of all `accesses`; the others hold nobody. Raises Damaged when
+    the ledger says otherwise.
+    """
+    now = versions(connection)
+    history.require_consents(history.read(connection), now)
+    return {key: version for key, version in now.items() if _signed(connection, key, accesses)}
+
+
 def counted(connection: Connection) -> Mapping[tuple[str, str], int]:
     """(scope, domain) -> how many persons consent now."""
     return {key: len(_set(connection, *key)) for key in versions(connection)}
 
 
 def narrowed(connection: Connection, asked: Iterable[Consented]) -> bool:
-    """Whether somebody withdrew a consent after the version that one of these stands on."""
+    """Whether somebody withdrew a consent after the version that one of these stands on. Raises what `history.read` and
+    `history.require_consents` do.
+    """
+    asked = tuple(each for each in asked if each.version)  # from nobody, nobody can withdraw
+    if asked:
+        history.require_consents(history.read(connection), versions(connection))
     return any(
         connection.execute(
             select(consent_change.c.id)
@@ -115,22 +153,66 @@ def bind(con: duckdb.DuckDBPyConnection, where: exp.Expr | None, database: Datab
         con.register(name, pa.table({"token": held}))
 
 
-def _change(persons: pa.Array, given: bool, scope: str, domain: str, database: Database, actor: Actor) -> str:
+def _asked(access: Access, scope: str, domain: str) -> None:
+    if not any(rule.consent and (rule.consent.scope, rule.consent.domain) == (scope, domain) for rule in access.rules):
+        asked = {f"{rule.consent.scope} of {rule.consent.domain}" for rule in access.rules if rule.consent}
+        allowed = ", ".join(sorted(asked)) or "no rule asks for consent"
+        raise Refused(f"no rule asks consent to {scope} of {domain}", allowed=allowed)
+
+
+def _change(
+    persons: pa.Array,
+    given: bool,
+    scope: str,
+    domain: str,
+    sign: signatures.Sign,
+    access: Access,
+    database: Database,
+    actor: Actor,
+    *,
+    even_nothing: bool = False,
+) -> str:
     at = database.clock()
     with database.unit_of_work() as tx:
         before = versions(tx).get((scope, domain), "")
         changed = _differing(_set(tx, scope, domain), persons.cast(_TOKEN), given)
-        if not len(changed):
+        if not len(changed) and not even_nothing:
             return before
-        block = changed.buffers()[1].to_pybytes()[changed.offset * TOKEN_BYTES :][: len(changed) * TOKEN_BYTES]
-        made = f"{before}\n{scope}\n{domain}\n{given}\n{hashlib.sha256(block).hexdigest()}"
-        version = hashlib.sha256(made.encode("utf-8")).hexdigest()
+        block = _block(changed)
+        version = _version(before, scope, domain, given, block)
+        signature = sign(signatures.CONSENTS, version)
+        needed = signatures.require if given else signatures.require_own
+        needed(access, actor.subject, signatures.CONSENTS, version, signature)
         values = {"scope": scope, "domain": domain, "given": given, "tokens": block, "version": version}
+        values |= {"subject": actor.subject, "signature": signature}
         tx.execute(insert(consent_change).values(**values, recorded_at=at))
         facts: dict[str, Json] = {"scope": scope, "domain": domain, "persons": len(changed), "version": version}
         kind = "consent_given" if given else "consent_withdrawn"
-        append(tx, kind, facts, actor=actor, writer=database.writer, at=at)
+        facts["signature"] = signature
+        history.record(tx, kind, facts, actor=actor, database=database, at=at)
     return version
+
+
+def _block(tokens: pa.Array) -> bytes:
+    """The tokens one after the other."""
+    data = tokens.buffers()[1] if len(tokens) else None
+    return data.to_pybytes()[tokens.offset * TOKEN_BYTES :][: len(tokens) * TOKEN_BYTES] if data is not None else b""
+
+
+def _version(before: str, scope: str, domain: str, given: bool, block: bytes) -> str:
+    made = f"{before}\n{scope}\n{domain}\n{given}\n{hashlib.sha256(block).hexdigest()}"
+    return hashlib.sha256(made.encode("utf-8")).hexdigest()
+
+
+def _signed(connection: Connection, key: tuple[str, str], accesses: Sequence[Access]) -> bool:
+    """Whether the newest giving, or a change after it, has the signature of an approver: its version covers all before."""
+    giving = select(func.max(consent_change.c.id)).where(*_of(*key), consent_change.c.given.is_(True))
+    columns = (consent_change.c.subject, consent_change.c.version, consent_change.c.signature)
+    rows = connection.execute(select(*columns).where(*_of(*key), consent_change.c.id >= giving.scalar_subquery()))
+    return any(
+        all(signatures.holds(a, row.subject, signatures.CONSENTS, row.version, row.signature) for a in accesses)
+        for row in rows
+    )
 
 
 def _differing(held: pa.Array, persons: pa.Array, given: bool) -> pa.Array:
@@ -145,11 +227,18 @@ def _differing(held: pa.Array, persons: pa.Array, given: bool) -> pa.Array:
 
 
 def _set(connection: Connection, scope: str, domain: str, *, upto: int | None = None) -> pa.Array:
-    """Tokens of those who consent, after the change with id `upto` or after all."""
+    """Tokens of those who consent, after the change with id `upto` or after all. Raises Damaged when the changes do not
+    make their versions.
+    """
     wanted = select(consent_change).where(*_of(scope, domain)).order_by(consent_change.c.id)
     if upto is not None:
         wanted = wanted.where(consent_change.c.id <= upto)
     rows = connection.execute(wanted).all()
+    version = ""
+    for row in rows:
+        version = _version(version, scope, domain, row.given, row.tokens)
+        if version != row.version:
+            raise Damaged("consents are not what their version says", where=f"{scope} of {domain}")
     blocks = [pa.Array.from_buffers(_TOKEN, len(r.tokens) // TOKEN_BYTES, [None, pa.py_buffer(r.tokens)]) for r in rows]
     if all(row.given for row in rows):  # a change names only those to whom it makes a difference: nobody stands twice
         return pa.concat_arrays([pa.array([], _TOKEN), *blocks])

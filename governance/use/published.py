@@ -20,7 +20,7 @@ from governance.policy.decide import Column, Decider
 from governance.policy.restrictions import Policy, Restrictions, compile_restrictions
 from governance.state import tables
 from governance.state.tables import text
-from governance.use import consents, release
+from governance.use import consents, history, release
 from governance.use.request_state import Request
 from governance.use.standing import permits, read_standing
 
@@ -118,7 +118,8 @@ def read_published(
     order = (document["access"], *dict.fromkeys((own_hash, newest)))
     deciders = tuple((compiled[access_hash], access_hash) for access_hash in order)
     standing = read_standing(connection, subject=subject)
-    held = consents.versions(connection)
+    history.require(history.read(connection), standing)
+    held = consents.standing(connection, [compiled[access_hash].access for access_hash in order[1:]])
     return Published(release_id, snapshots, access, rules, document, deciders, standing, held, catalogue, lake)
 
 

@@ -19,7 +19,7 @@ from governance.policy.lattice import Outcome
 from governance.state.tables_use import access_request, access_step
 
 Kind = Literal["request", "break_glass"]
-StepName = Literal["approved", "declined", "withdrawn", "reviewed"]
+StepName = Literal["stated", "approved", "declined", "withdrawn", "reviewed"]
 _SHORTEST = 8
 
 
@@ -143,11 +143,12 @@ def add_step(
     document: Mapping[str, Json],
     signature: str | None = None,
     at: datetime,
-) -> None:
-    """Keep what `subject` did about a request."""
+) -> str:
+    """Keep what `subject` did about a request; the SHA-256 of its document."""
     body = canonical(document).decode("utf-8")
     values = {"request": request.id, "step": name, "subject": subject, "document": body, "signature": signature}
     tx.execute(insert(access_step).values(**values, recorded_at=at))
+    return hashlib.sha256(body.encode("utf-8")).hexdigest()
 
 
 def find(connection: Connection, name: str) -> Request:

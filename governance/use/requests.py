@@ -19,12 +19,12 @@ from sqlalchemy import Connection
 
 from governance.catalog.types import Catalogue
 from governance.errors import Refused
-from governance.ledger.entry import Json, append, canonical
+from governance.ledger.entry import Json, canonical
 from governance.policy.access import Access, Subject, parse_access
 from governance.policy.lattice import RAW, Outcome, meet
 from governance.state.database import Database
 from governance.state.values import Actor
-from governance.use import signatures
+from governance.use import history, signatures
 from governance.use.openable import chosen, why_not
 from governance.use.request_state import Request, add_step, find, instant, keep, read_all
 
@@ -81,7 +81,8 @@ def ask(
             if other.status(at) == "asked" and _same(other, found, began=valid_from):
                 return other.id
         keep(tx, found)
-        append(tx, "access_asked", facts_of(found), actor=actor, writer=database.writer, at=at)
+        facts: dict[str, Json] = {**facts_of(found), "step": found.id}
+        history.record(tx, "access_asked", facts, actor=actor, database=database, at=at)
     return found.id
 
 
@@ -142,9 +143,9 @@ def approve(
         if request.status(at) != "asked":
             raise Refused(f"the request is {request.status(at)}", where=request.id[:16], do="ask again")
         _fits(request, document, catalogue, access)
-        add_step(tx, request, "approved", subject=subject, document=document, signature=signature, at=at)
+        step = add_step(tx, request, "approved", subject=subject, document=document, signature=signature, at=at)
         facts: dict[str, Json] = {**document, "approval": signed, "approver": subject, "signature": signature}
-        append(tx, "access_approved", facts, actor=actor, writer=database.writer, at=at)
+        history.record(tx, "access_approved", {**facts, "step": step}, actor=actor, database=database, at=at)
     return signed
 
 
@@ -159,34 +160,49 @@ def decline(
         if request.status(at) != "asked":
             raise Refused(f"the request is {request.status(at)}", where=request.id[:16])
         document: Mapping[str, Json] = {"v": 1, "what": "decline", "request": request.id, "because": reason(because)}
-        add_step(tx, request, "declined", subject=subject, document=document, at=at)
-        facts = {"request": request.id, "approver": subject}
-        append(tx, "access_declined", facts, actor=actor, writer=database.writer, at=at)
+        step = add_step(tx, request, "declined", subject=subject, document=document, at=at)
+        facts = {"request": request.id, "approver": subject, "step": step}
+        history.record(tx, "access_declined", facts, actor=actor, database=database, at=at)
+
+
+def withdrawal(request: Request, *, subject: str, because: str = "") -> Mapping[str, Json]:
+    """The document that whoever ends a request signs."""
+    said = because and reason(because)
+    return {"v": 1, "what": "withdrawal", "request": request.id, "subject": subject, "because": said}
 
 
 def withdraw(
-    request_id: str, *, subject: str, because: str = "", catalogue: Catalogue, database: Database, actor: Actor
+    request_id: str,
+    *,
+    subject: str,
+    because: str = "",
+    sign: signatures.Sign | None = None,
+    catalogue: Catalogue,
+    database: Database,
+    actor: Actor,
 ) -> None:
     """End a request or a break-glass now: whoever asked, or an approver. Answers under way that stand on it are cut off
     within a second. Withdrawing it again changes nothing.
+
+    Who has a key in access.yaml signs it, so that nobody withdraws in their name; whoever has none may end their own.
     """
-    at = database.clock()
+    access, at = access_of(catalogue), database.clock()
     with database.unit_of_work() as tx:
         request = find(tx, request_id)
         if subject != request.subject:
-            _require_approver(access_of(catalogue), subject)
+            _require_approver(access, subject)
         if request.step("withdrawn"):
             return
         if request.status(at) not in ("asked", "approved", "open"):
             raise Refused(f"it is {request.status(at)} already", where=request.id[:16])
-        document: Mapping[str, Json] = {
-            "v": 1,
-            "what": "withdrawal",
-            "request": request.id,
-            "because": because and reason(because),
-        }
-        add_step(tx, request, "withdrawn", subject=subject, document=document, at=at)
-        append(tx, "access_withdrawn", {"request": request.id}, actor=actor, writer=database.writer, at=at)
+        document = withdrawal(request, subject=subject, because=because)
+        signed = document_hash(document)
+        signature = sign(signatures.ENDS, signed) if sign is not None else None
+        if signature is not None or signatures.has_key(access, subject):
+            signatures.require_own(access, subject, signatures.ENDS, signed, signature or "")
+        add_step(tx, request, "withdrawn", subject=subject, document=document, signature=signature, at=at)
+        facts: dict[str, Json] = {"request": request.id, "by": subject, "step": signed, "signature": signature}
+        history.record(tx, "access_withdrawn", facts, actor=actor, database=database, at=at)
 
 
 def access_of(catalogue: Catalogue) -> Access:

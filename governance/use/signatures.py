@@ -1,11 +1,13 @@
-"""Signatures of approvers over what they decided: Ed25519 over a few words and the 64 hex digits of the document's hash.
+"""Signatures of people over what they decided: Ed25519 over a few words and the 64 hex digits of the document's hash.
 
 The words keep a signature from being taken for another decision: an approval of a request is none of a release, nor a
-review of a break-glass.
+review of a break-glass. Approvals, reviews and consents are an approver's; a break-glass and a withdrawal are signed by
+whoever makes them, with the `public_key` that access.yaml has of them, or their key as an approver.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
@@ -16,10 +18,16 @@ from governance.policy.access import Access
 
 APPROVES = "gov access approve "
 REVIEWS = "gov access review "
+BREAKS = "gov access break-glass "
+ENDS = "gov access withdraw "
+CONSENTS = "gov access consent "
+
+Sign = Callable[[str, str], str]
+"""Whose turn it is to sign: (words, document hash) -> signature, as hex."""
 
 
 def sign(words: str, document_hash: str, key: Ed25519PrivateKey) -> str:
-    """The signature, as hex. `words` is APPROVES or REVIEWS."""
+    """The signature, as hex. `words` is one of the constants above."""
     return key.sign(f"{words}{document_hash}".encode("ascii")).hex()
 
 
@@ -27,6 +35,33 @@ def holds(access: Access, subject: str, words: str, document_hash: str, signatur
     """Whether `subject` is an approver of `access` and one of their keys there made the signature."""
     message = f"{words}{document_hash}"
     return any(_made_by(a.public_key, message, signature) for a in access.approvers if a.subject == subject)
+
+
+def signer(key: Ed25519PrivateKey) -> Sign:
+    """Signs with this key."""
+    return lambda words, document_hash: sign(words, document_hash, key)
+
+
+def has_key(access: Access, subject: str) -> bool:
+    """Whether access.yaml has a key of `subject`."""
+    return bool(_keys(access, subject))
+
+
+def holds_own(access: Access, subject: str, words: str, document_hash: str, signature: str) -> bool:
+    """Whether a key that access.yaml has of `subject`, approver or not, made the signature."""
+    message = f"{words}{document_hash}"
+    return any(_made_by(key, message, signature) for key in _keys(access, subject))
+
+
+def require_own(access: Access, subject: str, words: str, document_hash: str, signature: str) -> None:
+    """Raises Refused unless `holds_own`."""
+    if not holds_own(access, subject, words, document_hash, signature):
+        raise Refused(
+            f"this is not signed by {subject}",
+            where=document_hash,
+            allowed="an Ed25519 signature by the public_key that access.yaml has of them",
+            do="give --key; a steward registers public_key under subjects",
+        )
 
 
 def require(access: Access, subject: str, words: str, document_hash: str, signature: str) -> None:
@@ -38,6 +73,12 @@ def require(access: Access, subject: str, words: str, document_hash: str, signat
             allowed="an Ed25519 signature (hex) by an approver of access.yaml",
             do="gov access sign makes one",
         )
+
+
+def _keys(access: Access, subject: str) -> tuple[str, ...]:
+    known = access.subject(subject)
+    own = (known.public_key,) if known is not None and known.public_key else ()
+    return (*own, *(approver.public_key for approver in access.approvers if approver.subject == subject))
 
 
 @lru_cache(maxsize=4096)

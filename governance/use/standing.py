@@ -12,7 +12,7 @@ from governance.policy.access import Access
 from governance.policy.lattice import RAW, Outcome
 from governance.policy.permits import Permit
 from governance.state.tables_use import access_step
-from governance.use import signatures
+from governance.use import history, signatures
 from governance.use.openable import above, why_not
 from governance.use.request_state import Request, read_all
 
@@ -37,7 +37,8 @@ def permits(
 ) -> tuple[Permit, ...]:
     """What of `standing` counts at `at` on the table of `contract`.
 
-    An approval counts while its signer is an approver of all `current` rules under the key that signed. A field whose
+    An approval counts while its signer is an approver of all `current` rules under the key that signed, a break-glass
+    while they all have the key of its subject that signed it. A field whose
     level rose since it was asked for, or to which the mask does not fit any more, is closed again.
     """
     found = (
@@ -50,8 +51,11 @@ def permits(
 
 
 def still_hold(connection: Connection, given: Sequence[Permit], *, at: datetime) -> bool:
-    """Whether none of the permits is over or withdrawn."""
+    """Whether none of the permits is over or withdrawn, by its rows or by the ledger. Raises what `history.read` does."""
     if any(at >= permit.valid_to for permit in given):
+        return False
+    steps = history.read(connection).steps if given else {}
+    if any("withdrawn" in dict(steps.get(permit.request, ())) for permit in given):
         return False
     ended = select(access_step.c.id).where(
         access_step.c.request.in_([permit.request for permit in given]), access_step.c.step == "withdrawn"
@@ -61,6 +65,12 @@ def still_hold(connection: Connection, given: Sequence[Permit], *, at: datetime)
 
 def _permit(request: Request, contract: Dataset, current: Sequence[Access]) -> Iterator[Permit]:
     if request.kind == "break_glass":
+        said = request.step("stated")
+        if said is None or said.signature is None or said.facts != {"v": 1, "what": "statement", "request": request.id}:
+            return
+        words = (signatures.BREAKS, said.hash, said.signature)
+        if not all(signatures.holds_own(own, request.subject, *words) for own in current):
+            return
         kept = request.fields[contract.name]
         yield Permit(
             request.id,

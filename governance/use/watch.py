@@ -69,4 +69,6 @@ class Watch:
                     return Refused("the access rules changed while the answer was under way", do="ask again")
         except Refused:
             return Refused("the grant of this answer ended", do="ask again")
+        except GovernanceError as error:
+            return error
         return None

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from sqlalchemy import update
+from sqlalchemy import delete
 
 from governance.catalog.load import load_catalogue
 from governance.cli.main import main
 from governance.config import load_settings
-from governance.ledger.entry import canonical
+from governance.state.database import Database
 from governance.state.tables_use import access_request
-from governance.use.request_state import Request, read_all
+from governance.state.values import Actor
+from governance.use.break_glass import break_glass
+from governance.use.signatures import signer
 from tests.use.conftest import PEOPLE, STEWARD_KEY, fields, open_home
-from tests.use.test_break_glass import GLASS
+from tests.use.test_break_glass import GLASS, LI_KEY, with_key
 from tests.use.test_cli import write_home
 from tests.use.test_consents import COHORT
 
@@ -31,12 +32,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("access")
     write_home(folder, fields())
     rules = folder / "catalog" / "access.yaml"
-    rules.write_text(rules.read_text() + COHORT + GLASS)
+    rules.write_text(with_key(rules.read_text()) + COHORT + GLASS)
     home = open_home(folder, load_catalogue(load_settings(folder)))
     home.fill(PEOPLE)
     home.release()
     home.database.close()
-    (folder / "wang.pem").write_bytes(STEWARD_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    for name, key in (("wang", STEWARD_KEY), ("li", LI_KEY)):
+        (folder / f"{name}.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return folder
 
 
@@ -100,15 +102,20 @@ def test_consents_are_recorded_from_a_file_and_nothing_of_it_is_kept(folder: Pat
     names.write_text(
         "110101199003074514\n\n１１０１０２１９８００１０１００２２\n110101199003074514\n", encoding="utf-8"
     )
-    [told] = json.loads(gov("access", "consent", "--give", str(names), "--scope", "cohort", "--json")[1])
-    assert (told["scope"], told["domain"], told["persons"]) == ("cohort", "person", 2)
+    wang = ("--as", "user:wang", "--key", str(folder / "wang.pem"))
+    [told] = json.loads(gov("access", "consent", "--give", str(names), "--scope", "cohort", *wang, "--json")[1])
+    assert (told["scope"], told["domain"], told["persons"], told["signed"]) == ("cohort", "person", 2, True)
+    assert gov("access", "consent", "--give", str(names), "--scope", "cohort", "--as", "user:wang")[0] == 2
+    li = ("--as", "user:li", "--key", str(folder / "li.pem"))
+    assert "not that of an approver" in gov("access", "consent", "--confirm", "--scope", "cohort", *li)[2]
+    assert gov("access", "consent", "--confirm", "--scope", "cohort", *wang)[0] == 0
     names.write_text("110102198001010022\n", encoding="utf-8")
-    code, text, _ = gov("access", "consent", "--withdraw", str(names), "--scope", "cohort")
+    code, text, _ = gov("access", "consent", "--withdraw", str(names), "--scope", "cohort", *wang)
     assert (code, text) == (0, "cohort: 1 of the domain person consent\n")
-    assert "no rule asks consent" in gov("access", "consent", "--give", str(names), "--scope", "cohorts")[2]
+    assert "no rule asks consent" in gov("access", "consent", "--give", str(names), "--scope", "cohorts", *wang)[2]
     assert gov("access", "consent", "--give", str(names))[0] == 2
     names.write_bytes(b"110101199003074514\xff\n")
-    code, _, told = gov("access", "consent", "--give", str(names), "--scope", "cohort")
+    code, _, told = gov("access", "consent", "--give", str(names), "--scope", "cohort", *wang)
     assert (code, "1101" in told) == (1, False)
     names.unlink()
     kept = b"".join(path.read_bytes() for path in (folder / "var").glob("state.sqlite*"))
@@ -117,7 +124,7 @@ def test_consents_are_recorded_from_a_file_and_nothing_of_it_is_kept(folder: Pat
 
 
 def test_a_broken_glass_stands_first_in_the_list_and_fails_it_while_its_review_is_late(folder: Path, gov) -> None:
-    words = ("--field", "curated.person.name", "--because", "a flood")
+    words = ("--field", "curated.person.name", "--because", "a flood", "--key", str(folder / "li.pem"))
     code, out, told = gov("access", "break-glass", "--as", "user:li", *words)
     assert (code, "to be reviewed" in told) == (0, True)
     assert explained(gov, "name", "user:li", "statistics")["outcome"] == "raw"
@@ -137,16 +144,30 @@ def test_a_broken_glass_stands_first_in_the_list_and_fails_it_while_its_review_i
 
 
 def _three_days_ago(folder: Path) -> str:
-    """The broken glass, as if it had been broken three days ago."""
-    home = open_home(folder, load_catalogue(load_settings(folder)))
-    with home.database.unit_of_work() as tx:
-        [made] = read_all(tx, kind="break_glass")
-        times = {name: getattr(made, name) - timedelta(days=3) for name in ("valid_from", "valid_to", "asked_at")}
-        older: Request = replace(made, **times)
-        values = {"id": older.id, "document": canonical(older.document).decode()}
-        tx.execute(update(access_request).where(access_request.c.id == made.id).values(**values))
-    home.database.close()
-    return older.id
+    """A broken glass of three days ago, which nobody has reviewed."""
+    settings = load_settings(folder)
+    database = Database(settings.database_url, clock=lambda: datetime.now(UTC) - timedelta(days=3))
+    made = break_glass(
+        subject="user:li",
+        fields=["curated.person.income"],
+        because="a flood",
+        sign=signer(LI_KEY),
+        catalogue=load_catalogue(settings),
+        database=database,
+        actor=Actor("user:li", "use.access", "run"),
+    )
+    database.close()
+    return made.id
+
+
+def test_a_request_that_is_not_kept_as_the_ledger_has_it_fails_the_list(folder: Path, gov) -> None:
+    request = gov(*ASK, "--field", "curated.person.income")[1].strip()
+    database = Database(load_settings(folder).database_url)
+    with database.unit_of_work() as tx:
+        tx.execute(delete(access_request).where(access_request.c.id == request))
+    database.close()
+    code, _, told = gov("access", "list")
+    assert (code, request[:16] in told, "gov ledger verify" in told) == (1, True, True)
 
 
 WRONG = [

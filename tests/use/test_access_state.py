@@ -15,11 +15,11 @@ from governance.use import consents
 from governance.use.break_glass import break_glass, overdue
 from governance.use.request_state import find, read_all
 from governance.use.requests import access_of, approval, approve, ask, document_hash, withdraw
-from governance.use.signatures import APPROVES, sign
+from governance.use.signatures import APPROVES, sign, signer
 from governance.use.standing import permits, read_standing, still_hold
 from tests.collect import postgres
 from tests.use.conftest import ACCESS, STEWARD_KEY, catalogue_of
-from tests.use.test_break_glass import GLASS
+from tests.use.test_break_glass import GLASS, LI_KEY, with_key
 from tests.use.test_consents import COHORT
 
 ACTOR = Actor("user:li", "use.access", "run-1")
@@ -44,7 +44,7 @@ def _opened(url: str):
 
 
 def test_the_state_of_access_is_the_same_on_every_engine(database: Database) -> None:
-    catalogue = catalogue_of(ACCESS + COHORT + GLASS)
+    catalogue = catalogue_of(with_key(ACCESS) + COHORT + GLASS)
     known = {"catalogue": catalogue, "database": database, "actor": ACTOR}
     access, contract = access_of(catalogue), catalogue.models["curated.person"].contract
     to = utc_now() + timedelta(days=1)
@@ -54,7 +54,8 @@ def test_the_state_of_access_is_the_same_on_every_engine(database: Database) -> 
     with database.read() as connection:
         signature = sign(APPROVES, document_hash(approval(find(connection, request[:10]))), STEWARD_KEY)
     approve(request, subject="user:wang", signature=signature, **known)
-    broken = break_glass(subject="user:li", fields=["curated.person.income"], because="a flood", **known)
+    own = {"subject": "user:li", "sign": signer(LI_KEY)}
+    broken = break_glass(fields=["curated.person.income"], because="a flood", **own, **known)
     now = utc_now()
     with database.read() as connection:
         standing = read_standing(connection, subject="user:li")
@@ -64,7 +65,7 @@ def test_the_state_of_access_is_the_same_on_every_engine(database: Database) -> 
         assert (given.fields, glass.request, glass.emergency) == (("born", "name"), broken.id, True)
         assert still_hold(connection, [given, glass], at=now)
         assert [r.id for r in overdue(connection, access, at=now + timedelta(days=9))] == [broken.id]
-    withdraw(request, subject="user:li", **known)
+    withdraw(request, **own, **known)
     with database.read() as connection:
         assert not still_hold(connection, [given, glass], at=now)
         assert still_hold(connection, [glass], at=now)
@@ -73,9 +74,10 @@ def test_the_state_of_access_is_the_same_on_every_engine(database: Database) -> 
 
 def test_consents_are_the_same_on_every_engine(database: Database) -> None:
     access = access_of(catalogue_of(ACCESS + COHORT))
-    own = {"scope": "cohort", "domain": "person", "database": database, "actor": ACTOR}
+    own = {"scope": "cohort", "domain": "person", "database": database, "actor": Actor("user:wang", "use.access", "r")}
+    own |= {"access": access, "sign": signer(STEWARD_KEY)}
     persons = pa.array([b"a" * 12, b"b" * 12, b"a" * 12, None], pa.binary(12))
-    first = consents.give(persons, access=access, **own)
+    first = consents.give(persons, **own)
     second = consents.withdraw(persons[:1], **own)
     asked = [Consented(scope="cohort", domain="person", column="t", version=version) for version in (first, second)]
     with database.read() as connection:

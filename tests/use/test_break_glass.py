@@ -5,15 +5,28 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from governance.errors import Refused
 from governance.use.break_glass import break_glass, overdue, record_review, review
 from governance.use.request_state import find
 from governance.use.requests import access_of, document_hash, withdraw
-from governance.use.signatures import APPROVES, REVIEWS, sign
+from governance.use.signatures import APPROVES, REVIEWS, sign, signer
 from tests.use.asking import ask, ledger
-from tests.use.conftest import ACCESS, PEOPLE, STEWARD_KEY, catalogue_of, open_home
+from tests.use.conftest import ACCESS as PLAIN
+from tests.use.conftest import PEOPLE, STEWARD_KEY, catalogue_of, open_home
 
+LI_KEY = Ed25519PrivateKey.from_private_bytes(b"\x0b" * 32)
+LI_PUBLIC = LI_KEY.public_key().public_bytes_raw().hex()
+LI = "roles: [statistician], clearance: L3"
+
+
+def with_key(access):
+    """The rules, knowing the key of user:li."""
+    return access.replace(LI, f'{LI}, public_key: "{LI_PUBLIC}"', 1)
+
+
+ACCESS = with_key(PLAIN)
 GLASS = "break_glass: {roles: [statistician], purposes: [statistics], max_level: L3, max_hours: 4, review_days: 2}\n"
 WHO = {"subject": "user:li", "purpose": "statistics"}
 
@@ -32,7 +45,8 @@ def home(tmp_path):
 
 
 def broken(home, *names, **given):
-    known = {"subject": "user:li", "because": "a flood", "fields": [f"curated.person.{name}" for name in names]}
+    known = {"subject": "user:li", "because": "a flood", "sign": signer(LI_KEY)}
+    known |= {"fields": [f"curated.person.{name}" for name in names]}
     return break_glass(
         **{**known, **given}, catalogue=home.catalogue, database=home.database, actor=home.actor("user:li")
     )
@@ -78,7 +92,12 @@ def test_a_broken_glass_shows_raw_at_once_until_it_is_over(home):
 def test_ending_it_early_ends_it(home):
     made = broken(home, "name")
     withdraw(
-        made.id, subject="user:wang", catalogue=home.catalogue, database=home.database, actor=home.actor("user:wang")
+        made.id,
+        subject="user:wang",
+        sign=signer(STEWARD_KEY),
+        catalogue=home.catalogue,
+        database=home.database,
+        actor=home.actor("user:wang"),
     )
     assert "王小明" not in names_seen(home)
 
@@ -101,6 +120,27 @@ def test_who_may_not_is_refused(home, given, found):
         broken(home, "name", **given)
 
 
+@pytest.mark.parametrize(
+    "sign",
+    [signer(STEWARD_KEY), lambda words, signed: "", lambda words, signed: sign(APPROVES, signed, LI_KEY)],
+    ids=["another", "none", "other words"],
+)
+def test_whoever_breaks_the_glass_signs_it_themselves(home, sign):
+    with pytest.raises(Refused, match="not signed by user:li"):
+        broken(home, "name", sign=sign)
+    assert ledger(home, "break_glass") == []
+
+
+def test_without_a_key_in_the_rules_nobody_breaks_it_and_with_another_key_it_is_over(home):
+    broken(home, "name")
+    other = Ed25519PrivateKey.from_private_bytes(b"\x0c" * 32).public_key().public_bytes_raw().hex()
+    for rules in (PLAIN, ACCESS.replace(LI_PUBLIC, other)):
+        home.catalogue = catalogue_of(rules + GLASS)
+        assert "王小明" not in names_seen(home)
+        with pytest.raises(Refused, match="not signed by user:li"):
+            broken(home, "income")
+
+
 def test_without_a_section_nobody_may(home):
     home.catalogue = catalogue_of(ACCESS)
     with pytest.raises(Refused, match="nobody may break the glass"):
@@ -108,7 +148,7 @@ def test_without_a_section_nobody_may(home):
 
 
 def test_it_opens_nothing_before_a_release_has_the_section(tmp_path):
-    home = open_home(tmp_path)
+    home = open_home(tmp_path, catalogue_of(ACCESS))
     home.fill(PEOPLE)
     home.release()
     home.catalogue = catalogue_of(ACCESS + GLASS)

@@ -17,9 +17,10 @@ from governance.state.tables_use import consent_change
 from governance.use import consents
 from governance.use.query import query
 from governance.use.requests import access_of
+from governance.use.signatures import signer
 from governance.use.who_sees import explain
 from tests.use.asking import ask, ledger
-from tests.use.conftest import ACCESS, PEOPLE, catalogue_of, open_home
+from tests.use.conftest import ACCESS, PEOPLE, STEWARD_KEY, catalogue_of, open_home
 
 COHORT = """\
   - {id: cohort, subjects: ["user:idle"], purposes: [research], where: {tags: [birth]}, action: "mask:date-decade", consent: cohort}
@@ -43,14 +44,16 @@ def tokens(*values):
 
 
 def give(home, *values, scope="cohort", domain="person"):
-    access = access_of(home.catalogue)
-    known = {"scope": scope, "domain": domain, "access": access, "database": home.database, "actor": home.actor()}
-    return consents.give(tokens(*values), **known)
+    return consents.give(tokens(*values), **known(home, scope, domain))
 
 
 def withdraw(home, *values):
-    known = {"scope": "cohort", "domain": "person", "database": home.database, "actor": home.actor()}
-    return consents.withdraw(tokens(*values), **known)
+    return consents.withdraw(tokens(*values), **known(home))
+
+
+def known(home, scope="cohort", domain="person", key=STEWARD_KEY):
+    own = {"access": access_of(home.catalogue), "database": home.database, "actor": home.actor()}
+    return {"scope": scope, "domain": domain, "sign": signer(key), **own}
 
 
 def decades(home):
@@ -87,7 +90,12 @@ def test_the_ledger_has_counts_and_versions_and_the_state_tokens_alone(home):
     withdrawn = withdraw(home, FIRST, "somebody else")
     assert withdraw(home, FIRST) == withdrawn
     [given], [ended] = ledger(home, "consent_given"), ledger(home, "consent_withdrawn")
-    assert given["facts"] == {"scope": "cohort", "domain": "person", "persons": 2, "version": version}
+    assert {name: given["facts"][name] for name in ("scope", "domain", "persons", "version")} == {
+        "scope": "cohort",
+        "domain": "person",
+        "persons": 2,
+        "version": version,
+    }
     assert ended["facts"]["persons"] == 1
     with home.database.read() as connection:
         blocks = connection.execute(select(consent_change.c.tokens).order_by(consent_change.c.id)).scalars().all()
@@ -111,15 +119,15 @@ def test_others_see_what_they_saw(home):
 
 
 def test_explain_says_that_rows_are_some(home):
-    known = {"catalogue": home.catalogue, "database": home.database, "lake": home.lake}
-    sights = {s.field: s for s in explain("curated.person", subject=WHO[0], purpose=WHO[1], **known)}
+    own = {"catalogue": home.catalogue, "database": home.database, "lake": home.lake}
+    sights = {s.field: s for s in explain("curated.person", subject=WHO[0], purpose=WHO[1], **own)}
     assert (sights["born"].outcome, sights["born"].filtered) == ("mask:date-decade", True)
 
 
 def test_values_become_the_lakes_tokens_under_a_grant_that_is_over_at_once(home):
     values = pa.array([FIRST, " " + FIRST, "", None, SECOND])
-    known = {"domain": "person", "database": home.database, "keystore": home.keystore, "actor": home.actor()}
-    made = consents.tokens_of(values, **known).to_pylist()
+    own = {"domain": "person", "database": home.database, "keystore": home.keystore, "actor": home.actor()}
+    made = consents.tokens_of(values, **own).to_pylist()
     assert len(made) == 3
     assert made[0] == made[1] != made[2]
     assert made[0] != tokens(FIRST)[0].as_py()

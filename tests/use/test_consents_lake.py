@@ -13,6 +13,7 @@ from governance.use import consents
 from governance.use.query import query
 from governance.use.release import approve, propose, publish, sign
 from governance.use.requests import access_of
+from governance.use.signatures import signer
 from tests.pipeline.home import METERS, SUPPLY, SUPPLY_SQL, month, utility_home
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -60,7 +61,8 @@ def test_persons_are_known_by_what_they_write_however_they_write_it(tmp_path: Pa
         written = pa.array([" 11010119900307001x", "１１０１０１１９９００３０７００３６"])
         own = {"domain": "person", "database": database, "actor": ACTOR}
         persons = consents.tokens_of(written, keystore=context.keystore, **own)
-        consents.give(persons, scope="visits", access=access_of(catalogue), **own)
+        own |= {"scope": "visits", "access": access_of(catalogue), "sign": signer(KEY)}
+        consents.give(persons, **own)
         assert holders() == ["张三甲", "王五丙"]
-        consents.withdraw(persons[:1], scope="visits", **own)
+        consents.withdraw(persons[:1], **own)
         assert holders() == ["王五丙"]

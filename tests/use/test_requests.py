@@ -15,7 +15,7 @@ from governance.state.tables_use import access_request, access_step
 from governance.use import release
 from governance.use.request_state import find, read_all
 from governance.use.requests import Narrowing, approval, approve, ask, decline, document_hash, withdraw
-from governance.use.signatures import APPROVES, REVIEWS, sign
+from governance.use.signatures import APPROVES, ENDS, REVIEWS, sign, signer
 from governance.use.who_sees import explain, who_sees
 from tests.use.asking import ask as answered
 from tests.use.asking import ledger, rows, under_way
@@ -71,7 +71,9 @@ def approved(home, request, *, subject="user:wang", key=STEWARD_KEY, words=APPRO
 
 
 def ended(home, request, subject="user:he"):
-    withdraw(request, subject=subject, catalogue=home.catalogue, database=home.database, actor=home.actor())
+    sign = {"user:he": signer(HE_KEY), "user:wang": signer(STEWARD_KEY)}.get(subject)
+    own = {"catalogue": home.catalogue, "database": home.database, "actor": home.actor()}
+    withdraw(request, subject=subject, sign=sign, **own)
 
 
 def status(home, request):
@@ -108,7 +110,7 @@ def test_every_step_is_in_the_ledger_and_the_answer_names_the_approval(home):
     [second] = ledger(home, "access_approved")
     assert (second["facts"]["approval"], second["facts"]["approver"]) == (signed, "user:wang")
     [last] = ledger(home, "access_withdrawn")
-    assert last["facts"] == {"request": request}
+    assert (last["facts"]["request"], last["facts"]["by"]) == (request, "user:he")
     decision = ledger(home, "access")[-1]["facts"]["tables"]["curated.person"]["decision_hash"]
     with home.database.read() as connection:
         kept = connection.execute(text("SELECT text FROM text WHERE sha256 = :sha"), {"sha": decision}).scalar_one()
@@ -203,7 +205,8 @@ def test_a_signature_that_is_put_under_another_request_in_the_state_opens_nothin
     approved(home, first)
     with home.database.unit_of_work() as tx:
         tx.execute(update(access_step).values(request=second))
-    assert columns_of(home) == []
+    with pytest.raises(Damaged):
+        answered(home, SQL, *HE)
     with home.database.unit_of_work() as tx:
         document = access_request.c.document
         tx.execute(update(access_request).values(document=text("replace(document, 'L3', 'L4')")))
@@ -267,6 +270,25 @@ def test_what_was_declined_or_withdrawn_stays_so(home):
     assert len(ledger(home, "access_withdrawn")) == 1
     with pytest.raises(Refused, match="is withdrawn"):
         approved(home, again)
+
+
+def test_a_withdrawal_is_signed_by_whoever_makes_it_where_the_rules_have_a_key_of_them(home):
+    request = asked(home, "born")
+    own = {"catalogue": home.catalogue, "database": home.database, "actor": home.actor()}
+    for wrong in (None, signer(STEWARD_KEY), lambda words, signed: sign(APPROVES, signed, HE_KEY)):
+        with pytest.raises(Refused, match="not signed by user:he"):
+            withdraw(request, subject="user:he", sign=wrong, **own)
+    ended(home, request)
+    [step] = [step for step in _found(home, request).steps if step.name == "withdrawn"]
+    assert step.signature == sign(ENDS, step.hash, HE_KEY)
+    unknown = asked(home, "born", subject="user:zhao", purpose="benefits")
+    withdraw(unknown, subject="user:zhao", **own)
+    assert status(home, unknown) == "withdrawn"
+
+
+def _found(home, request):
+    with home.database.read() as connection:
+        return find(connection, request)
 
 
 def test_asking_and_approving_the_same_again_changes_nothing(home):
