@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,40 @@ def read_declarations(settings: Settings) -> tuple[Declarations, tuple[Fault, ..
     return Declarations(
         found["contract"], found["code_set"], found["model"], found["check"], found["suite"], access
     ), tuple(faults)
+
+
+def kept_declarations(texts: Mapping[tuple[str, str], str], settings: Settings) -> Declarations:
+    """The declarations that the state keeps, (kind, name) -> text, under the paths that such files have.
+
+    A contract of several datasets is one declaration, called by the first of their names.
+    """
+    kinds: dict[str, dict[tuple[str, str], Declaration]] = {kind: {} for kind in _PLACES}
+    for (kind, name), text in sorted(texts.items()):
+        if kind not in _PLACES:
+            continue
+        department, _, stem = name.partition(".") if kind in ("contract", "suite") else (CURATED, "", name)
+        stem = stem.removeprefix(f"{CURATED}.")
+        root = settings.expectations if kind == "suite" else settings.catalog
+        path = _PLACES[kind].format(department=department, stem=stem)
+        place = f"{_relative(root, settings.home)}/{path}"
+        digest = _digest(text)
+        own = (department, digest if kind == "contract" else stem)
+        department = {"code_set": STANDARDS, "access": ""}.get(kind, department)
+        kinds[kind].setdefault(own, Declaration(place, department, stem, text, digest))
+    found = {kind: tuple(sorted(items.values(), key=lambda d: d.file)) for kind, items in kinds.items()}
+    access = found["access"] or (Declaration("catalog/access.yaml", "", "access", "", _digest("")),)
+    return Declarations(found["contract"], found["code_set"], found["model"], found["check"], found["suite"], access[0])
+
+
+_PLACES: Mapping[str, str] = {
+    "contract": "{department}/{stem}" + CONTRACT,
+    "model": "curated/{stem}" + MODEL,
+    "check": "curated/{stem}" + CHECK,
+    "suite": "{department}/{stem}.json",
+    "code_set": STANDARDS + "/{stem}.csv",
+    "access": "access.yaml",
+}
+"""Kind -> where such a declaration lies below the catalogue's (a suite's: the expectations') folder."""
 
 
 def _walk(settings: Settings) -> Iterator[tuple[str, str, tuple[str, ...], bool]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from governance.catalog import links
 from governance.catalog.cache import ParseCache
 from governance.catalog.code_sets import parse_code_set
-from governance.catalog.files import Declaration, read_declarations
+from governance.catalog.files import Declaration, Declarations, kept_declarations, read_declarations
 from governance.catalog.models import parse_check, parse_model
 from governance.catalog.names import CURATED, name_fault
 from governance.catalog.suites import parse_suite
@@ -42,6 +42,15 @@ def read_catalogue(settings: Settings, *, keep: bool = False) -> Loaded:
     Contracts that were read before come from the parse cache beside the index; `keep` brings it up to date.
     """
     files, faults = read_declarations(settings)
+    return _loaded(files, faults, settings, keep=keep)
+
+
+def catalogue_of_texts(texts: Mapping[tuple[str, str], str], settings: Settings) -> Loaded:
+    """The catalogue that texts of the state declare, (kind, name) -> text as they were in force together at some instant."""
+    return _loaded(kept_declarations(texts, settings), (), settings, keep=False)
+
+
+def _loaded(files: Declarations, faults: tuple[Fault, ...], settings: Settings, *, keep: bool) -> Loaded:
     loading = _Loading(faults=list(faults))
     loading.contracts(files.contracts, settings, keep=keep)
     loading.code_sets_from(files.code_sets)

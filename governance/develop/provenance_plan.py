@@ -60,8 +60,10 @@ class TracePlan:
     """Sources from which values came; what is of the others only decided that the row is there."""
     whole: Mapping[int, str]
     """Sources of which a superset is given (the whole table), with the reason."""
+    anchors: tuple[str, ...] = ()
+    """Output columns that stand for what rows are joined or grouped by: comparing with them finds a row's sources soon."""
     opened: Mapping[int, frozenset[str]] = field(default_factory=dict)
-    """Source -> output columns that have values of it."""
+    """Source -> output columns that have values of its columns; a count of its rows is none."""
 
 
 def plan_trace(
@@ -82,8 +84,10 @@ def plan_trace(
     every = frozenset(range(len(placer.sources)))
     needed = trace.rows.union(*(trace.columns[name] for name in (PROVENANCE, *read)))
     sources = tuple(_with_reads(source, number, needed) for number, source in enumerate(placer.sources))
-    opened = {n: frozenset(name for name in outputs if n in values[name]) for n in every}
-    return TracePlan(made.tree.sql("duckdb"), sources, asked or every, made.whole, opened)
+    shown = _traced(made.tree, placer.sources).columns
+    opened = {n: frozenset(name for name in outputs if n in _direct(shown[name])) for n in every}
+    anchors = tuple(name for name in outputs if _carries(trace.columns[name], needed))
+    return TracePlan(made.tree.sql("duckdb"), sources, asked or every, made.whole, anchors, opened)
 
 
 class _Placer:
@@ -159,6 +163,13 @@ def _traced(tree: exp.Query, sources: Iterable[Source]) -> Trace:
 
 def _direct(deps: Iterable[Dep]) -> frozenset[int]:
     return frozenset(int(dep.input) for dep in deps if dep.use.kind == "DIRECT")
+
+
+def _carries(deps: Iterable[Dep], needed: Iterable[Dep]) -> bool:
+    """Whether a column is, as it stands, one of those that are read anyway."""
+    read = {(dep.input, dep.column) for dep in needed}
+    direct = [dep for dep in deps if dep.use.kind == "DIRECT"]
+    return len(direct) == 1 and direct[0].use.subtype != "AGGREGATION" and (direct[0].input, direct[0].column) in read
 
 
 def _with_reads(source: Source, number: int, deps: Iterable[Dep]) -> Source:

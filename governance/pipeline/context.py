@@ -80,15 +80,16 @@ def _require_in_place(settings: Settings, database: Database) -> None:
 
 def record_declarations(context: Context) -> None:
     """Keep the texts of all declarations and what is in force from now on."""
-    declared = _declared(context.catalogue)
+    found = declared(context.catalogue)
     with context.database.read() as connection:
-        if not texts.differs(connection, declared):
+        if not texts.differs(connection, found):
             return
     with context.database.unit_of_work() as connection:
-        texts.record(connection, declared, at=context.database.clock())
+        texts.record(connection, found, at=context.database.clock())
 
 
-def _declared(catalogue: Catalogue) -> dict[tuple[str, str], tuple[str, str]]:
+def declared(catalogue: Catalogue) -> dict[tuple[str, str], tuple[str, str]]:
+    """(kind, name) -> (sha256, text) of every declaration: what the state keeps of a catalogue."""
     hashes: dict[tuple[str, str], str] = {}
     for dataset in catalogue.datasets.values():
         hashes["contract", dataset.name] = dataset.text_hash
@@ -101,7 +102,7 @@ def _declared(catalogue: Catalogue) -> dict[tuple[str, str], tuple[str, str]]:
         hashes["contract", model.name] = model.contract.text_hash
         for check in model.checks:
             hashes["check", f"{model.name}.{check.name}"] = check.text_hash
-    declared = {key: (sha256, catalogue.texts[sha256]) for key, sha256 in hashes.items()}
+    found = {key: (sha256, catalogue.texts[sha256]) for key, sha256 in hashes.items()}
     access_hash = hashlib.sha256(catalogue.access_text.encode("utf-8")).hexdigest()
-    declared["access", "access"] = (access_hash, catalogue.access_text)
-    return declared
+    found["access", "access"] = (access_hash, catalogue.access_text)
+    return found

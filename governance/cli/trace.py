@@ -1,0 +1,87 @@
+"""`gov trace`: the landed records behind a row, or a value, of a published table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from governance.cli.query import as_text
+from governance.config import load_settings
+
+if TYPE_CHECKING:
+    from governance.pipeline.record_trace import RecordTrace, SourceRow
+
+
+@click.command("trace")
+@click.argument("table")
+@click.option("--as", "subject", required=True, help="Who asks, e.g. user:auditor.")
+@click.option("--purpose", required=True, help="What for: one of the purposes of access.yaml.")
+@click.option(
+    "--key-file", type=click.File("r", encoding="utf-8"), help="A file with one key a line; - reads the input."
+)
+@click.option("--key", "from_input", type=click.Choice(["-"]), help="- reads keys from the input, one a line.")
+@click.option(
+    "--by", multiple=True, help="A field that the keys are of, default the table's identifier; again for more."
+)
+@click.option("--column", help="Only what produced the value of this column.")
+@click.option("--lines", is_flag=True, help="Open the landed files to tell the line of each record.")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+@click.pass_obj
+def command(
+    home: Path | None,
+    table: str,
+    subject: str,
+    purpose: str,
+    key_file: TextIO | None,
+    from_input: str | None,
+    by: tuple[str, ...],
+    column: str | None,
+    lines: bool,
+    as_json: bool,
+) -> None:
+    """The landed records (file, record) that rows of a published TABLE were made from; positions, never a value.
+
+    Keys come from a file or the input, never from the command line: a value as SUBJECT may see it, or the token that they
+    see; the parts of a key of several fields stand between tabs. Every trace is in the ledger.
+
+    Example: gov trace curated.enterprise --as user:auditor --purpose audit --key-file tokens.txt --column invoiced_amount
+    """
+    from governance.pipeline.context import open_context
+    from governance.pipeline.record_trace import record_trace
+
+    if (key_file is None) == (from_input is None):
+        raise click.UsageError("give exactly one of --key-file FILE and --key -")
+    source = key_file if key_file is not None else sys.stdin
+    keys = [line.rstrip("\r\n").split("\t") for line in source if line.strip()]
+    context = open_context(load_settings(home))
+    found = record_trace(context, table, keys, subject=subject, purpose=purpose, column=column, by=by, lines=lines)
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "exact": found.exact, "complete": found.complete}, ensure_ascii=False))
+        return
+    titles = ["key", "row", "made", "table", "file", "record", "line", "batch"]
+    click.echo(as_text(titles, [_cells(row) for row in found.rows]))
+    for line in _said(found):
+        click.echo(line)
+
+
+def _cells(row: SourceRow) -> tuple[object, ...]:
+    at = row.position
+    made = "value" if row.value else "row"
+    if not row.batch:
+        return row.key, row.target, made, row.table, "any", "any", "", ""
+    if at is None:
+        return row.key, row.target, made, row.table, "", row.row, "", row.batch
+    return row.key, row.target, made, row.table, at.file, at.record or "", at.line or "", row.batch
+
+
+def _said(found: RecordTrace) -> list[str]:
+    said = [f"{found.targets:,} rows of {found.table}, {len(found.rows):,} landed records"]
+    said += ["exact"] if found.exact else [f"a superset: {reason}" for reason in found.superset]
+    if found.hidden:
+        said.append(f"not complete: {found.hidden} sources are not for this subject")
+    return said

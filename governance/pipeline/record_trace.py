@@ -1,0 +1,277 @@
+"""`record_trace`: the landed records that a row of a published table, or one value of it, was made from.
+
+    decision now -> plan from the text and pin of the build -> ledger entry and grant -> worker -> positions -> files
+
+Nothing is written for this when tables are built: the model's text is run again, rewritten so that each row names its
+source rows (`develop.provenance`), over exactly the snapshots that the build was pinned to, down through other curated
+tables to the stored ones, whose rows know batch and record.
+
+It stands under the auditor's own policy. The key is a value that they see raw or in part, or the token that their purpose
+has of it; the row filter holds; a source is named to whoever has an opened field made from it (one that no field is made
+from: to whoever has every field opened), the others are counted. The answer holds positions and never a value: those are
+for `gov lookup` and `gov query`, masked as policy says. What the text joins and groups by may be encrypted: the worker
+opens it under the trace's own grant, and nothing of it leaves.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from governance import workers
+from governance.config import as_request
+from governance.errors import Conflict, Refused
+from governance.keys import grants
+from governance.keys.names import DigestKeyName, KeyName
+from governance.ledger.entry import Json, append
+from governance.pipeline.context import Context
+from governance.pipeline.landed_files import Position, positions
+from governance.pipeline.record_trace_worker import run
+from governance.pipeline.trace_decided import Asked, column_of, decided, how_of, where_of
+from governance.state import texts
+from governance.state.values import Actor
+
+MAX_ROWS = 1_000
+"""Rows that one key may be of."""
+TRACE_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One landed record (or, with `batch` empty, any record of a table: a superset) behind row `target` of key `key`."""
+
+    key: int
+    target: int
+    table: str
+    snapshot: int
+    batch: str
+    row: int | None
+    value: bool
+    """Whether values came from it; else it only decided that the row is there."""
+    through: tuple[str, ...]
+    """Curated tables on the way."""
+    position: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTrace:
+    """`superset` says why an answer is more than the exact rows; empty: it is exact. `hidden` counts sources that are not
+    for the subject; `targets` the rows that the keys are of.
+    """
+
+    table: str
+    column: str | None
+    release: str
+    snapshot: int
+    targets: int
+    rows: tuple[SourceRow, ...]
+    superset: tuple[str, ...]
+    hidden: int
+    grant: str
+    decision_hash: str
+
+    @property
+    def exact(self) -> bool:
+        return not self.superset
+
+    @property
+    def complete(self) -> bool:
+        return not self.hidden
+
+
+def record_trace(
+    context: Context,
+    table: str,
+    keys: Sequence[Sequence[str]],
+    *,
+    subject: str,
+    purpose: str,
+    column: str | None = None,
+    by: Sequence[str] = (),
+    lines: bool = False,
+) -> RecordTrace:
+    """The source rows of the rows of `table` (as published) whose fields `by` (default: the table's identifier) are one
+    of `keys`; of `column` alone, if given. `lines` opens landed files to tell the line of each record.
+
+    Raises Refused (forbidden and absent read alike), NotReady when nothing is published or the build is not known,
+    Conflict when the text does not give the published rows again.
+    """
+    actor = Actor(subject, purpose, uuid.uuid4().hex)
+    try:
+        asked = decided(context, table, keys, actor, column, tuple(by))
+        grant, closed = _granted(context, asked, len(keys), actor)
+    except Refused as refused:
+        facts: dict[str, Json] = {"trace": True, "keys": len(keys), "reason": refused.found}
+        with context.database.unit_of_work() as tx:
+            append(
+                tx, "access_refused", facts, actor=actor, writer=context.database.writer, at=context.database.clock()
+            )
+        raise
+    try:
+        found, result = _worked(context, asked, keys, grant, closed=closed)
+    finally:
+        with context.database.unit_of_work() as tx:
+            grants.revoke(tx, grant, actor=actor, database=context.database)
+    return _told(context, asked, found, result, grant, actor, lines=lines)
+
+
+def _granted(context: Context, asked: Asked, keys: int, actor: Actor) -> tuple[str, bool]:
+    """The grant of the trace and its ledger entry, in one unit of work, before anything is opened; and whether it opens
+    encrypted columns.
+    """
+    lake, restrictions, database = context.lake, asked.restrictions, context.database
+    table, snapshot = restrictions.table, restrictions.snapshot
+    needed: set[KeyName] = set(lake.keys(table, snapshot, [*dict.fromkeys([*asked.compared, *asked.anchors])]))
+    for source in asked.plan.sources:
+        there = {c.name.lower(): c.name for c in lake.schema(source.table, source.snapshot).columns}
+        needed |= lake.keys(source.table, source.snapshot, [there[c] for c in source.reads if c in there])
+    hows = [how_of(column, asked.domains) for column in asked.by]
+    rows = sum(file.rows for file in lake.files(table, snapshot))
+    names = {
+        DigestKeyName("domain", asked.domains[c.name])
+        for c, how in zip(asked.by, hows, strict=True)
+        if how == "identifier"
+    }
+    names |= {DigestKeyName("purpose", actor.purpose)} if "token" in hows else set()
+    at = database.clock()
+    facts: dict[str, Json] = {
+        "trace": True,
+        "release": asked.release,
+        "by": [column.name for column in asked.by],
+        "keys": keys,
+        "tables": {
+            table: {
+                "snapshot": str(snapshot),
+                "decision_hash": restrictions.decision_hash,
+                "columns": {c.name: str(c.outcome) for c in restrictions.columns if c.name == asked.column},
+            }
+        },
+        "sources": {f"{n}:{s.table}": str(s.snapshot) for n, s in enumerate(asked.plan.sources)},
+    }
+    with database.unit_of_work() as tx:
+        body = restrictions.canonical.decode("utf-8")
+        texts.keep(tx, restrictions.decision_hash, "decision", body, at=at)
+        grant = grants.issue(
+            tx,
+            actor=actor,
+            keys=sorted(needed),
+            digest_keys=sorted(names),
+            digest_budget=keys * (hows.count("identifier") + hows.count("token") * rows) if names else 0,
+            decision_hash=restrictions.decision_hash,
+            seconds=TRACE_SECONDS + 60,
+            database=database,
+        )
+        append(tx, "access", {**facts, "grant": grant.id}, actor=actor, writer=database.writer, at=at)
+    return grant.id, bool(needed)
+
+
+def _worked(
+    context: Context, asked: Asked, keys: Sequence[Sequence[str]], grant: str, *, closed: bool
+) -> tuple[pa.Table, Mapping[str, Any]]:
+    """FOUND of all keys, and the result: by a worker when something `closed` is opened, else here."""
+    settings, restrictions, plan = context.settings, asked.restrictions, asked.plan
+    where = where_of(restrictions)
+    parts = [
+        {
+            "field": column.name,
+            "column": column_of(column, asked.domains),
+            "how": how_of(column, asked.domains),
+            "type": column.type.duckdb(),
+            "domain": asked.domains.get(column.name, ""),
+        }
+        for column in asked.by
+    ]
+    request = {
+        "settings": as_request(settings),
+        "grant": grant,
+        "purpose": restrictions.purpose,
+        "table": restrictions.table,
+        "snapshot": restrictions.snapshot,
+        "published": list(dict.fromkeys([*asked.compared, *asked.anchors])),
+        "anchors": list(asked.anchors),
+        "by": parts,
+        "where": where.sql("duckdb") if where is not None else "",
+        "most_rows": min(restrictions.max_rows or MAX_ROWS, MAX_ROWS),
+        "sql": plan.sql,
+        "sources": [
+            {"table": s.table, "snapshot": s.snapshot, "reads": s.reads, "columns": s.columns, "current": s.current}
+            for s in plan.sources
+        ],
+    }
+    given = pa.table({c.name: pa.array(v, pa.string()) for c, v in zip(asked.by, zip(*keys, strict=True), strict=True)})
+    if not closed:
+        return run(request, given, context.lake, context.keystore)
+    limits = workers.Limits(
+        memory_mb=settings.memory_limit_mb + 1024,
+        seconds=TRACE_SECONDS,
+        network=not settings.database_url.startswith("sqlite"),
+    )
+    entry = "governance.pipeline.record_trace_worker:trace"
+    with workers.start(entry, request, limits=limits, inputs={"keys": given.to_reader()}) as worker:
+        return worker.stream().read_all(), worker.result()
+
+
+def _told(
+    context: Context,
+    asked: Asked,
+    found: pa.Table,
+    result: Mapping[str, Any],
+    grant: str,
+    actor: Actor,
+    *,
+    lines: bool,
+) -> RecordTrace:
+    """The answer, and what was told of it in the ledger."""
+    restrictions, plan = asked.restrictions, asked.plan
+    if result["targets"] != result["again"]:
+        raise Conflict(
+            "the model's text does not give the published rows again",
+            where=restrictions.table,
+            do="look whether the model declares a tolerance; gov check names what breaks repeatability",
+        )
+    told = {number for number in range(len(plan.sources)) if asked.told(number)}
+    entries = [row for row in found.to_pylist() if row["s"] in told]
+    places = positions(context, {(e["b"], e["r"]) for e in entries if e["b"] is not None}, actor, lines=lines)
+    rows = tuple(
+        SourceRow(
+            key=e["key"],
+            target=e["target"],
+            table=plan.sources[e["s"]].table,
+            snapshot=plan.sources[e["s"]].snapshot,
+            batch=e["b"] or "",
+            row=e["r"],
+            value=e["s"] in plan.values,
+            through=plan.sources[e["s"]].through,
+            position=places.get((e["b"], e["r"])),
+        )
+        for e in entries
+    )
+    superset = tuple(f"{plan.sources[n].table}: {reason}" for n, reason in sorted(plan.whole.items()) if n in told)
+    facts: dict[str, Json] = {
+        "grant": grant,
+        "table": restrictions.table,
+        "column": asked.column,
+        "rows": result["targets"],
+        "records": len(rows),
+        "exact": not superset,
+        "keys_sha256": sorted(result["digests"]),
+    }
+    with context.database.unit_of_work() as tx:
+        append(tx, "traced", facts, actor=actor, writer=context.database.writer, at=context.database.clock())
+    ordered = tuple(sorted(rows, key=lambda r: (r.key, r.target, not r.value, r.table, r.batch, r.row or 0)))
+    return RecordTrace(
+        restrictions.table,
+        asked.column,
+        asked.release,
+        restrictions.snapshot,
+        result["targets"],
+        ordered,
+        superset,
+        len(plan.sources) - len(told),
+        grant,
+        restrictions.decision_hash,
+    )
