@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "blast-radius": ("governance.cli.blast_radius", "What share of sensitive cells one breached credential reaches."),
     "lineage": ("governance.cli.lineage", "Where a column comes from, or what depends on it."),
     "trace": ("governance.cli.trace", "The landed records behind a row, or a value, of a published table."),
+    "openlineage": ("governance.cli.openlineage", "Send lineage to an endpoint; how sending and receiving stand."),
     "ledger": ("governance.cli.ledger", "Verify the ledger; prove that an entry is in it."),
     "demo": ("governance.cli.demo", "Generate the demo city, and score what quality found."),
 }

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from governance.ledger.entry import Json, append
@@ -76,6 +76,28 @@ def count_rejected(tx: Connection, reasons: Mapping[str, int], *, subject: str, 
         total = lineage_rejected.c.events + number
         changed = {"events": total, "last_at": at}
         tx.execute(statement.on_conflict_do_update(index_elements=["subject", "reason"], set_=changed))
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What was received: events kept, of them finished runs that name no dataset, and refusals (subject, reason, number)."""
+
+    events: int
+    without_datasets: int
+    rejected: tuple[tuple[str, str, int], ...]
+
+
+def received(connection: Connection, as_of: datetime | None = None) -> Received:
+    """What was received, up to `as_of` (refusals: of reasons that were there by then)."""
+    kept = select(func.count()).select_from(lineage_event)
+    refused = select(lineage_rejected.c.subject, lineage_rejected.c.reason, lineage_rejected.c.events)
+    if as_of is not None:
+        kept = kept.where(lineage_event.c.recorded_at <= as_of)
+        refused = refused.where(lineage_rejected.c.first_at <= as_of)
+    bare = kept.where(lineage_event.c.datasets == 0, lineage_event.c.event_type == "COMPLETE")
+    rows = connection.execute(refused.order_by(lineage_rejected.c.subject, lineage_rejected.c.reason)).all()
+    numbers = connection.execute(kept).scalar_one(), connection.execute(bare).scalar_one()
+    return Received(*numbers, tuple((row[0], row[1], row[2]) for row in rows))
 
 
 def event_body(stored: bytes) -> str:

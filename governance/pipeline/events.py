@@ -12,6 +12,7 @@ from governance.errors import Damaged, StorageError
 from governance.ledger.sequencer import sequence
 from governance.ledger.signer import open_signer
 from governance.lineage.outbox import mirror
+from governance.lineage.outbox_http import start_sending
 from governance.pipeline.alerts import deliver
 from governance.pipeline.context import Context
 from governance.pipeline.incidents import settle
@@ -35,12 +36,14 @@ def after_commits(context: Context) -> None:
 
 
 def mirror_lineage(context: Context) -> int:
-    """Append what is waiting to the home's OpenLineage file; how many events there were.
+    """Append what is waiting to the home's OpenLineage file, and have it sent to the endpoint if there is one; how many events there were.
 
     A file that cannot be written fails nothing: the events stay in the outbox, and the next stage takes them along.
     """
     try:
-        return mirror(context.database, context.settings.lineage)
+        mirrored = mirror(context.database, context.settings.lineage)
     except StorageError as error:
         log.warning("%s", error)
         return 0
+    start_sending(context.settings, context.database)
+    return mirrored

@@ -23,6 +23,7 @@ lineage_event = Table(
     Column("body", LargeBinary, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Index("ix_lineage_event_run", "run"),
+    Index("ix_lineage_event_datasets", "event_type", "datasets", "recorded_at"),
 )
 
 # What a job makes an output of, by its events; superseded, never overwritten. `detail`: 3 the lineage facet, 2 columnLineage, 1 inputs × outputs.
