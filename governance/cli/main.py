@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("governance.cli.run", "Run the stages without Airflow."),
     "judge": ("governance.cli.judge", "Try a changed suite on past batches: what it would have held and let in."),
     "reconcile": ("governance.cli.reconcile", "Compare the live source with what landed and what the lake holds."),
+    "reconcile": ("governance.cli.reconcile", "Compare the live source with what landed and what the lake holds."),
     "quarantine": (
         "governance.cli.quarantine",
         "List, export, correct, release or reject rows that the rules set aside.",
