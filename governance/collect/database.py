@@ -51,17 +51,27 @@ class DatabaseAdapter:
         table = f"{source.schema}.{source.table}" if source.schema else source.table
         self.shown = f"{shown(source.location)}#{table}"
         self._source, self._home, self._environ = source, home, environ
-        self._watermark = _watermark(dataset) if dataset.load_mode == "append" else None
+        self.watermark = _watermark(dataset) if dataset.load_mode == "append" else None
 
     @property
     def has_history(self) -> bool:
-        return self._watermark is not None
+        return self.watermark is not None
+
+    @contextmanager
+    def connected(self) -> Iterator[sa.Connection]:
+        """A connection for a question of one's own; its errors come as the adapter's."""
+        engine = self._engine()
+        try:
+            with self._translated(), engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
 
     def originals(self, window: Window) -> Generator[Original]:
         engine = self._engine()
         try:
             with self._translated(), engine.connect() as connection:
-                read = plan_read(connection, self._source, self._watermark, window, shown=self.shown)
+                read = plan_read(connection, self._source, self.watermark, window, shown=self.shown)
                 counted = {"rows": 0}
                 if read.unplaced is not None:
                     counted["without_watermark"] = int(connection.execute(read.unplaced).scalar_one())

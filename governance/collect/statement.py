@@ -28,21 +28,35 @@ def plan_read(
     connection: sa.Connection, source: DatabaseSource, watermark: str | None, window: Window, *, shown: str
 ) -> Read:
     """The read of one window. NoSuchTableError; SourceContentError for a watermark that cannot be compared."""
-    table = sa.Table(source.table, sa.MetaData(), schema=source.schema, autoload_with=connection)
+    table, inside = windowed(connection, source, watermark, window, shown=shown)
     landed = [_landed(column, connection.dialect.name) for column in table.columns]
     statement = sa.select(*(expression for expression, _ in landed)).select_from(table)
     schema = pa.schema([pa.field(column.name, kind) for column, (_, kind) in zip(table.columns, landed, strict=True)])
     unplaced = None
-    if watermark is not None:
-        if watermark not in table.columns:
-            raise SourceContentError(
-                f"there is no column {watermark!r}", where=shown, do="correct `gov.watermark` in the contract"
-            )
-        place, start, end = _bounds(table.columns[watermark], window, connection.dialect.name, shown)
-        statement = statement.where(place >= start, place < end)
+    if inside is not None and watermark is not None:
+        statement = statement.where(inside)
+        place, *_ = _bounds(table.columns[watermark], window, connection.dialect.name, shown)
         unplaced = sa.select(sa.func.count()).select_from(table).where(place.is_(None))
     order = list(table.primary_key.columns)
     return Read(statement.order_by(*order) if order else statement, schema, unplaced)
+
+
+def windowed(
+    connection: sa.Connection, source: DatabaseSource, watermark: str | None, window: Window, *, shown: str
+) -> tuple[sa.Table, sa.ColumnElement[bool] | None]:
+    """The table as the database describes it, and which of its rows belong to the window; without a watermark all (None).
+
+    Raises as `plan_read`.
+    """
+    table = sa.Table(source.table, sa.MetaData(), schema=source.schema, autoload_with=connection)
+    if watermark is None:
+        return table, None
+    if watermark not in table.columns:
+        raise SourceContentError(
+            f"there is no column {watermark!r}", where=shown, do="correct `gov.watermark` in the contract"
+        )
+    place, start, end = _bounds(table.columns[watermark], window, connection.dialect.name, shown)
+    return table, sa.and_(place >= start, place < end)
 
 
 def _landed(column: sa.Column[Any], dialect: str) -> tuple[sa.ColumnElement[Any], pa.DataType]:
