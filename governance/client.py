@@ -6,6 +6,7 @@
         frame = service.query("SELECT district, count(*) FROM curated.person GROUP BY ALL", purpose="statistics").pandas()
         service.tables()                      # what you may see, and for which purposes
         service.explain("curated.person")     # field by field
+        service.lookup("curated.person", numbers, purpose="benefits").rows
 
 Every failure is a `ServiceError` with the service's code. An answer that breaks off in the middle raises; it never looks whole.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import importlib
 import io
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -106,16 +107,42 @@ class Connection:
 
     def rows(self, sql: str, *, purpose: str) -> Rows:
         """A small answer in memory; the form for fields that must not be exported."""
-        told = self._json("POST", "/v1/query", {"sql": sql, "purpose": purpose})
-        columns = told["columns"]
-        return Rows(
-            tuple(column["name"] for column in columns),
-            tuple(column["type"] for column in columns),
-            told["rows"],
-            told["release"],
-            told["decision_hash"],
-            told["no_export"],
-        )
+        return _rows(self._json("POST", "/v1/query", {"sql": sql, "purpose": purpose}))
+
+    def lookup(
+        self,
+        table: str,
+        keys: Sequence[str],
+        *,
+        purpose: str,
+        by: str | None = None,
+        fields: Sequence[str] | None = None,
+    ) -> Rows:
+        """The records of `table` whose field `by` (default: its identifier) is one of `keys`. The column `_key` is the
+        position, from 1, of the key that found the record.
+        """
+        return _rows(self._json("POST", "/v1/lookup", _lookup(table, keys, purpose, by, fields)))
+
+    def lookup_arrow(
+        self,
+        table: str,
+        keys: Sequence[str],
+        *,
+        purpose: str,
+        by: str | None = None,
+        fields: Sequence[str] | None = None,
+    ) -> Answer:
+        """The same as Arrow, for fields that may be exported."""
+        return Answer(self._send("POST", "/v1/lookup", _lookup(table, keys, purpose, by, fields), accept=ARROW))
+
+    def attest(
+        self, question: str, claim: str, *, purpose: str, person: str, relative: str | None = None, nonce: str
+    ) -> dict[str, Any]:
+        """The signed answer to a declared question. `nonce`: 16 to 64 bytes of your own in hex, to verify it with
+        (`gov attest verify`).
+        """
+        body = {"question": question, "claim": claim, "purpose": purpose, "person": person, "nonce": nonce}
+        return self._json("POST", "/v1/attest", body if relative is None else {**body, "relative": relative})
 
     def tables(self, purpose: str | None = None) -> list[dict[str, Any]]:
         """Tables of which you see something, with the purposes for which you do."""
@@ -128,7 +155,7 @@ class Connection:
         found: list[dict[str, Any]] = self._json("GET", path)["purposes"]
         return found
 
-    def _json(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         import httpx
 
         response = self._send(method, path, body, accept="application/json")
@@ -141,7 +168,7 @@ class Connection:
             response.close()
         return told
 
-    def _send(self, method: str, path: str, body: dict[str, str] | None, *, accept: str) -> httpx.Response:
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, *, accept: str) -> httpx.Response:
         """The response, its body unread; raises what the service said when that is not a success."""
         import httpx
 
@@ -256,6 +283,26 @@ class _Body(io.RawIOBase):
             return next(self._chunks, b"")
         except httpx.HTTPError:
             raise OSError("the answer broke off") from None
+
+
+def _rows(told: dict[str, Any]) -> Rows:
+    columns = told["columns"]
+    return Rows(
+        tuple(column["name"] for column in columns),
+        tuple(column["type"] for column in columns),
+        told["rows"],
+        told["release"],
+        told["decision_hash"],
+        told["no_export"],
+    )
+
+
+def _lookup(
+    table: str, keys: Sequence[str], purpose: str, by: str | None, fields: Sequence[str] | None
+) -> dict[str, Any]:
+    body = {"table": table, "keys": list(keys), "purpose": purpose}
+    given = {"by": by, "fields": list(fields) if fields is not None else None}
+    return body | {name: value for name, value in given.items() if value is not None}
 
 
 def _purpose(purpose: str | None) -> str:

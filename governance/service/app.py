@@ -1,12 +1,14 @@
 """The query service: HTTP in, policy's answers out.
 
     POST /v1/query           one SELECT for a purpose: JSON, or an Arrow IPC stream by Accept
+    POST /v1/lookup          records by identifiers, in the same two forms (`records.py`)
+    POST /v1/attest          one declared question: a signed yes, no or unknown (`records.py`)
     GET  /v1/tables          tables of which the caller sees something, and for which purposes
     GET  /v1/tables/{name}   field by field: outcome, rules, reason; obligations
     GET  /v1/openapi.json    this, for programs
     GET  /health             whether it is up
 
-`gate.py` stands before all of it. Decisions, ledger entries and enforcement are `use.query.query`'s.
+`gate.py` stands before all of it. Decisions, ledger entries and enforcement are those of `use`: `query`, `lookup` and `attest`.
 """
 
 from __future__ import annotations
@@ -15,22 +17,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Security
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from fastapi.security import APIKeyHeader, HTTPBearer
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from governance.client import ARROW
 from governance.pipeline.context import Context
 from governance.service.answers import JSON, send_arrow, send_json
+from governance.service.forms import CALLER, PROBLEMS, ColumnOut, Word, rows_or_arrow, wants_arrow
 from governance.service.gate import Gate
 from governance.service.home import Home
 from governance.service.jobs import Job, Pool
+from governance.service.lineage_in import LineageIn
 from governance.service.login import Caller, Login
-from governance.service.problems import CODES, NOT_THERE, Problem, Stopped
+from governance.service.problems import NOT_THERE, Problem, Stopped
+from governance.service.records import Records, router
 from governance.service.stream import Streamed
 from governance.use.guard import MAX_CHARACTERS
 from governance.use.query import query
@@ -45,19 +48,6 @@ SERVER: Mapping[str, Any] = {
 }
 """How uvicorn serves it."""
 _GRACE_SECONDS = 5.0
-_CALLER = (
-    Security(HTTPBearer(auto_error=False, description="A JWT of the configured issuer")),
-    Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="A key made by `gov serve key new`")),
-)
-
-
-def _word(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("is no word")
-    return value
-
-
-Word = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_word)]
 
 
 class Question(BaseModel):
@@ -67,19 +57,6 @@ class Question(BaseModel):
 
     sql: Annotated[str, Field(max_length=MAX_CHARACTERS, examples=["SELECT count(*) FROM curated.person"])]
     purpose: Annotated[Word, Field(examples=["statistics"])]
-
-
-class Told(BaseModel):
-    """Why there is no answer: `code` for programs, the rest for people."""
-
-    code: Annotated[str, Field(json_schema_extra={"enum": sorted(CODES)})]
-    message: str
-    do: str
-
-
-class ColumnOut(BaseModel):
-    name: str
-    type: str
 
 
 class AnswerOut(BaseModel):
@@ -129,18 +106,12 @@ class Health(BaseModel):
     status: str
 
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {status: {"model": Told} for status in sorted(set(CODES.values()))}
-_QUERY: dict[int | str, dict[str, Any]] = {
-    200: {"model": AnswerOut, "content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}},
-    **_PROBLEMS,
-}
-
-
 def service(context: Context) -> FastAPI:
     """The application for one home."""
     settings = context.settings.service
     home = Home(context)
     pool = Pool(settings.concurrent, settings.seconds + _GRACE_SECONDS)
+    records = Records(context, home)
     limits = Limits(memory_mb=settings.memory_mb, seconds=settings.seconds)
     app = FastAPI(
         title="Query service 数据查询服务",
@@ -150,8 +121,11 @@ def service(context: Context) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=records.opened,
     )
-    app.add_middleware(Gate, login=Login(settings, context.database), max_bytes=settings.request_kb * 1024)
+    login = Login(settings, context.database)
+    app.add_middleware(Gate, login=login, max_bytes=settings.request_kb * 1024)
+    app.add_middleware(LineageIn, settings=context.settings, database=context.database, login=login)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Stopped, _stopped)
@@ -160,17 +134,17 @@ def service(context: Context) -> FastAPI:
     def health() -> Health:
         return Health(status="well")
 
-    @app.get("/v1/tables", dependencies=_CALLER, responses=_PROBLEMS)
+    @app.get("/v1/tables", dependencies=CALLER, responses=PROBLEMS)
     def tables(request: Request, purpose: Annotated[Word | None, Query()] = None) -> TablesOut:
         return TablesOut.model_validate({"tables": home.tables(request.state.caller.subject, purpose)})
 
-    @app.get("/v1/tables/{name}", dependencies=_CALLER, responses=_PROBLEMS)
+    @app.get("/v1/tables/{name}", dependencies=CALLER, responses=PROBLEMS)
     def table(request: Request, name: str, purpose: Annotated[Word | None, Query()] = None) -> TableOut:
         return TableOut.model_validate(home.table(name, request.state.caller.subject, purpose))
 
-    @app.post("/v1/query", dependencies=_CALLER, responses=_QUERY, response_class=JSONResponse)
+    @app.post("/v1/query", dependencies=CALLER, responses=rows_or_arrow(AnswerOut), response_class=JSONResponse)
     async def ask(request: Request, question: Question) -> Response:
-        send = send_arrow if _wants_arrow(request.headers.get("accept", "*/*")) else send_json
+        send = send_arrow if wants_arrow(request.headers.get("accept", "*/*")) else send_json
         caller: Caller = request.state.caller
         own = replace(context.settings, key_token=caller.token)
         catalogue = await run_in_threadpool(home.catalogue)
@@ -195,6 +169,7 @@ def service(context: Context) -> FastAPI:
 
         return Streamed(pool.start(work, caller.subject))
 
+    app.include_router(router(context, home, pool, records))
     return app
 
 
@@ -204,19 +179,6 @@ def serve(context: Context, host: str, port: int, certificate: str | None, priva
 
     app = service(context)
     uvicorn.run(app, host=host, port=port, ssl_certfile=certificate, ssl_keyfile=private_key, **SERVER)
-
-
-def _wants_arrow(accept: str) -> bool:
-    """Whether the Accept header asks for Arrow. Raises Stopped when it asks for neither form.
-
-    >>> _wants_arrow("application/vnd.apache.arrow.stream"), _wants_arrow("*/*"), _wants_arrow("text/html, */*;q=0.8")
-    (True, False, False)
-    """
-    asked = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-    for kind in asked:
-        if kind in (ARROW, JSON, "*/*", "application/*"):
-            return kind == ARROW
-    raise Stopped(Problem("not_acceptable", "no such form of answer", f"Accept: {JSON} or {ARROW}"))
 
 
 def _told(told: Problem) -> Response:

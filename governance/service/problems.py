@@ -18,6 +18,7 @@ from types import TracebackType
 from sqlalchemy.exc import DBAPIError
 
 from governance.errors import Conflict, GovernanceError, NotReady, Refused, WorkerFailed
+from governance.use.lookup import NO_EXPORT as NOT_EXPORTED
 
 CODES: Mapping[str, int] = {
     "login": 401,
@@ -136,6 +137,10 @@ def _refused(error: Refused) -> Problem:
         return Problem("refused", "the request was refused", "ask the steward for access")
     if "not there for you" in error.found:
         return NOT_THERE
+    if error.found == NOT_EXPORTED:
+        return NO_EXPORT
+    if error.found == "there is no such question for you":
+        return Problem("not_there", error.found, "ask who runs it for what may be asked")
     code = "refused"
     if error.found.startswith("unknown subject or purpose"):
         code = "no_access"

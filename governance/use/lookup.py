@@ -31,11 +31,13 @@ from governance.state.database import Database
 from governance.state.values import Actor
 from governance.use import lookup_budget
 from governance.use.lookup_copies import ensure_layout
-from governance.use.lookup_decided import Decided, Decisions, Wanted, identifier
+from governance.use.lookup_decided import Decided, Decisions, Wanted
 from governance.use.lookup_session import Session, opened
 
 MAX_KEYS = 10_000
 MAX_SESSIONS = 8
+NO_EXPORT = "this may not be exported"
+"""What is said to `export` under that obligation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,7 @@ class Lookups:
         keys_per_hour: int = lookup_budget.KEYS_PER_HOUR,
     ) -> None:
         self._settings, self._database, self._lake = settings, database, lake
-        self._catalogue = catalogue if callable(catalogue) else lambda: catalogue
-        self._decisions = Decisions(self._catalogue, database, lake)
+        self._decisions = Decisions(catalogue if callable(catalogue) else lambda: catalogue, database, lake)
         self._budget = keys_per_hour
         self._sessions: dict[Wanted, Session] = {}
         self._opening: dict[Wanted, threading.Lock] = {}
@@ -110,21 +111,25 @@ class Lookups:
         fields: Sequence[str] | None = None,
         by: str | None = None,
         key_token: str | None = None,
+        export: bool = False,
     ) -> Found:
         """The records of `table` whose field `by` is one of `keys`, as `subject` may see them for `purpose`.
 
         `fields` default to all that the subject has; `by` to the table's identifier, its primary key first. A key
-        service is shown `key_token`, the subject's own, when a session opens (default: that of the settings). Raises
-        Refused (forbidden and absent read alike), NotReady when nothing is published. Every call is in the ledger.
+        service is shown `key_token`, the subject's own, when a session opens (default: that of the settings). `export`
+        says that the answer is to be kept in a file, which an obligation may forbid. Raises Refused (forbidden and
+        absent read alike), NotReady when nothing is published. Every call is in the ledger.
         """
         run = uuid.uuid4().hex
-        wanted = Wanted(subject, purpose, table, by or identifier(self._catalogue(), table))
+        wanted = Wanted(subject, purpose, table, by or "")
         for last in (False, False, True):
             try:
                 _check(keys)
                 session = self._session(wanted, key_token)
                 restrictions = session.decided.restrictions
                 columns = _chosen(restrictions, fields)
+                if export and restrictions.no_export:
+                    raise Refused(NO_EXPORT, do="ask for an answer that is not kept")
             except Refused as refused:
                 self._record_refusal(refused, len(keys), Actor(subject, purpose, run))
                 raise
@@ -139,7 +144,8 @@ class Lookups:
 
     def _session(self, wanted: Wanted, key_token: str | None) -> Session:
         """The session that stands under what is decided now, else a new one in its place."""
-        self._decisions.now(wanted)  # whoever is refused leaves nothing behind
+        by = self._decisions.now(wanted).by  # whoever is refused leaves nothing behind
+        wanted = wanted._replace(by=by)
         with self._lock:
             opening = self._opening.setdefault(wanted, threading.Lock())
         with opening:

@@ -45,7 +45,7 @@ _STAMP = select(
 
 
 class Wanted(NamedTuple):
-    """Who looks up what: there is one session for it, under the decision of the moment."""
+    """Who looks up what, by which field; empty for the table's identifier."""
 
     subject: str
     purpose: str
@@ -118,7 +118,8 @@ class Decisions:
         with self._database.read() as connection:
             stamp = _stamp(connection)
             published = read_published(connection, catalogue=catalogue, lake=self._lake, subject=wanted.subject)
-        return _decided(published, catalogue, wanted, at), stamp, published.next_change(at)
+        asked = wanted if wanted.by else wanted._replace(by=identifier(catalogue, wanted.table))
+        return _decided(published, catalogue, asked, at), stamp, published.next_change(at)
 
 
 def may_look_up_by(outcome: Outcome) -> bool:
