@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
-import pyarrow.dataset as ds
 import pyarrow.parquet.encryption as pe
 
 from governance.errors import Refused
@@ -37,18 +36,10 @@ class Encryptor:
         return self._factory.file_encryption_properties(self._connection, self._config)
 
 
-def decryption(keystore: KeyStore, grant_id: str) -> ds.ParquetDecryptionConfig:
-    """What a dataset needs to decrypt under one grant. Check the grant's keys first: PyArrow aborts the process when a
-    key is denied.
-    """
-    factory = pe.CryptoFactory(lambda _config: _Client(keystore, grant_id))
-    return ds.ParquetDecryptionConfig(
-        factory, pe.KmsConnectionConfig(), pe.DecryptionConfiguration(cache_lifetime=_CACHE)
-    )
-
-
 def decryptor(keystore: KeyStore, grant_id: str) -> Callable[[], object]:
-    """Gives properties for opening single files under one grant, as `decryption` does for a dataset; the same warning."""
+    """Gives properties for opening single files with PyArrow under one grant. Check the grant's keys first: PyArrow aborts
+    the process when a key is denied.
+    """
     factory = pe.CryptoFactory(lambda _config: _Client(keystore, grant_id))
     connection, config = pe.KmsConnectionConfig(), pe.DecryptionConfiguration(cache_lifetime=_CACHE)
     return lambda: factory.file_decryption_properties(connection, config)

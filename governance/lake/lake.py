@@ -152,7 +152,7 @@ class Lake:
 
     def keys(self, table: str, snapshot: int, columns: Sequence[str]) -> frozenset[KeyName]:
         """Exactly the keys that reading `columns` of `snapshot` takes, footers included; empty when all of it is clear."""
-        read, _ = self._reading(table, snapshot, columns, None)
+        read = self._reading(table, snapshot, columns, None)
         return frozenset(map(KeyName.parse, read.keys))
 
     def scan(
@@ -174,7 +174,7 @@ class Lake:
         extra = {column.name for column in condition.find_all(exp.Column)} - set(columns) if condition else set()
         connection = connect(self._settings)
         try:
-            source = self._source(connection, "scan", table, snapshot, [*columns, *sorted(extra)], grant_id, current)
+            source = self._source(connection, table, snapshot, [*columns, *sorted(extra)], grant_id, current)
             connection.execute(f"CREATE TEMPORARY VIEW source AS {source}")
             query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_("source")
             query = query.where(condition) if condition else query
@@ -200,7 +200,7 @@ class Lake:
         """Make `columns` of a snapshot the view `name` (`<schema>.<name>` or `<name>`) of `con`; it may be read many
         times.
         """
-        source = self._source(con, name, table, snapshot, columns, grant_id, current)
+        source = self._source(con, table, snapshot, columns, grant_id, current)
         schema, _, short = name.rpartition(".")
         if schema:
             con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
@@ -210,17 +210,16 @@ class Lake:
     def _source(
         self,
         con: duckdb.DuckDBPyConnection,
-        name: str,
         table: str,
         snapshot: int | None,
         columns: Sequence[str],
         grant_id: str | None,
         current: bool | None,
     ) -> str:
-        read, metadata = self._reading(table, snapshot, columns, current)
+        read = self._reading(table, snapshot, columns, current)
         if read.keys:
             self._require(read.keys, grant_id)
-        return attach(con, name, read, metadata, root=self.root, keystore=self._keystore, grant_id=grant_id)
+        return attach(con, read, root=self.root, keystore=self._keystore, grant_id=grant_id)
 
     def _require(self, keys: frozenset[str], grant_id: str | None) -> None:
         """Refused unless the grant holds now and names every one of `keys`; without a grant, when there are keys."""
@@ -234,12 +233,10 @@ class Lake:
         with self.database.read() as connection:
             grants.require(connection, grant_id, (), at=self.database.clock())
 
-    def _reading(
-        self, table: str, snapshot: int | None, columns: Sequence[str], current: bool | None
-    ) -> tuple[Reading, Metadata]:
+    def _reading(self, table: str, snapshot: int | None, columns: Sequence[str], current: bool | None) -> Reading:
         metadata = self._metadata(table)
         schema = metadata.schema if snapshot is None else _schema_at(metadata, table, snapshot)
-        return reading(schema, self._planned(table, snapshot, current), columns), metadata
+        return reading(schema, self._planned(table, snapshot, current), columns)
 
     def _planned(self, table: str, snapshot: int | None, current: bool | None) -> tuple[PlannedFile, ...]:
         if snapshot is None:

@@ -26,6 +26,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
             "memory_limit": f"{settings.memory_limit_mb}MB",
             "temp_directory": "",
             "preserve_insertion_order": False,
+            "enable_external_file_cache": False,
         }
     )
 

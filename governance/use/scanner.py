@@ -49,7 +49,12 @@ def scan(
     ]
     where = sqlglot.parse_one(request["where"], dialect="duckdb") if request["where"] else None
     grouped = request.get("grouped")
-    config = {"threads": settings.threads, "memory_limit": f"{request['memory_mb']}MB", "temp_directory": ""}
+    config = {
+        "threads": settings.threads,
+        "memory_limit": f"{request['memory_mb']}MB",
+        "temp_directory": "",
+        "enable_external_file_cache": False,
+    }
     with duckdb.connect(config=config) as con:
         read = needed(columns, where, grouped["identifiers"] if grouped else ())
         lake.bind(con, "source", request["table"], request["snapshot"], read, grant_id=request["grant"])
