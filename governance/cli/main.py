@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "collect": ("governance.cli.collect", "Land a batch of some datasets as received."),
     "run": ("governance.cli.run", "Run the stages without Airflow."),
     "judge": ("governance.cli.judge", "Try a changed suite on past batches: what it would have held and let in."),
-    "reconcile": ("governance.cli.reconcile", "Compare the live source with what landed and what the lake holds."),
+    "freshness": ("governance.cli.freshness", "Judge the contracts' service levels now, also where no batch came."),
     "reconcile": ("governance.cli.reconcile", "Compare the live source with what landed and what the lake holds."),
     "quarantine": (
         "governance.cli.quarantine",
@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "explain": ("governance.cli.explain", "Say what one subject sees of a table, field by field."),
     "blast-radius": ("governance.cli.blast_radius", "What share of sensitive cells one breached credential reaches."),
     "lineage": ("governance.cli.lineage", "Where a column comes from, or what depends on it."),
+    "as-of": ("governance.cli.asof", "What was in force for a table at a past instant, and the texts of it."),
     "trace": ("governance.cli.trace", "The landed records behind a row, or a value, of a published table."),
     "openlineage": ("governance.cli.openlineage", "Send lineage to an endpoint; how sending and receiving stand."),
     "ledger": ("governance.cli.ledger", "Verify the ledger; prove that an entry is in it."),
