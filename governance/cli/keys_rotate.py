@@ -41,7 +41,8 @@ def rotate_command(
 
     First without --plan: prints the keys and the plan's hash. Two approvers of access.yaml sign it with `gov keys sign`.
     Then with --plan HASH and both signatures. --rewrap wraps the data keys of landed originals anew; those of Parquet files
-    lie in their footers and stay under the old epoch until the file is replaced.
+    lie in their footers and stay under the old epoch until the file is replaced. Digest keys (tokens) are not rotated:
+    docs/CUSTODY.md says why, and what to do when one is feared lost.
 
     Example: gov keys rotate --dataset tax.invoices
     """

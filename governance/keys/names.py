@@ -42,13 +42,18 @@ class DigestKeyName:
     kind: Literal["domain", "purpose", "rowdigest"]
     name: str
     epoch: int = 1
+    """1 for good: tokens of two epochs would not join, so no other can be named."""
+
+    def __post_init__(self) -> None:
+        if self.epoch != 1:
+            raise ValueError(f"a digest key has one epoch: {self}")
 
     def __str__(self) -> str:
         return f"digest:{self.kind}/{self.name}/{self.epoch}"
 
     @classmethod
     def parse(cls, text: str) -> DigestKeyName:
-        """The name again from its text; ValueError when it is none.
+        """The name again from its text; ValueError when it is none, or of a second epoch.
 
         >>> DigestKeyName.parse("digest:domain/person/1").name
         'person'

@@ -34,6 +34,7 @@ from governance.state.values import LANDED, Actor, Landed, LandedFile
 from governance.store.landed import LANDED_GROUP, key_of
 
 KIND = "rotate"
+_DIGESTS = frozenset({"domain", "purpose", "rowdigest"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,17 @@ class RotationPlan:
 
 
 def plan_rotation(context: Context, rotation: Rotation) -> RotationPlan:
-    """What `rotation` means now. Refused when no file is under a key that it selects."""
+    """What `rotation` means now. Refused when no file is under a key that it selects, and for digest keys: tokens and row
+    digests of two epochs are different values, and they are in every table, in consents and in what consumers hold.
+    """
+    named = sorted(n for n in (*rotation.groups, *rotation.datasets) if n in _DIGESTS or n.startswith("digest:"))
+    if named:
+        raise Refused(
+            "digest keys are not rotated: tokens of two epochs do not join, and every row would look changed",
+            where=", ".join(named),
+            allowed="keys that files are under",
+            do="docs/CUSTODY.md says what to do when one is feared lost",
+        )
     with context.database.read() as connection:
         used = _used(connection, context.catalogue.datasets)
         chosen = {replace(key, epoch=1) for key in used if _is_selected(rotation, key)}

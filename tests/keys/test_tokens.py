@@ -147,3 +147,15 @@ def test_row_digests_are_keyed(keyring: Keyring, grant_id: str) -> None:
     made = row_digests(hashes, keystore=keyring, key=DIGEST, grant_id=grant_id)
     assert made.type == pa.binary(16)
     assert made[0].as_py() != bytes.fromhex(hashes[0].as_py()[:32])
+
+
+def test_a_digest_key_has_one_epoch_since_tokens_under_another_key_join_nothing(
+    database: Database, grant_id: str, tmp_path
+) -> None:
+    for wrong in (lambda: DigestKeyName("domain", "person", 2), lambda: DigestKeyName.parse("digest:domain/person/2")):
+        with pytest.raises(ValueError, match="one epoch"):
+            wrong()
+    hashes = _hashes([f"1101011990030{n:05d}" for n in range(100)])
+    rings = [Keyring(tmp_path / name, database) for name in ("first", "second")]
+    first, second = (tokens(hashes, keystore=ring, key=PERSON, grant_id=grant_id).to_pylist() for ring in rings)
+    assert not set(first) & set(second)

@@ -60,6 +60,14 @@ def home(city: Path) -> Iterator[Home]:
     shutil.rmtree(kept)
 
 
+@pytest.mark.parametrize("group", ["domain", "purpose", "rowdigest"])
+def test_a_digest_key_is_not_rotated_and_the_refusal_says_why(home: Home, group: str) -> None:
+    with home.opened() as context:
+        for rotation in (Rotation(("water",), groups=(group,)), Rotation(datasets=(f"digest:{group}/person/1",))):
+            with pytest.raises(Refused, match=r"tokens of two epochs do not join.*docs/CUSTODY\.md"):
+                plan_rotation(context, rotation)
+
+
 def approvals(plan_hash: str) -> dict[str, str]:
     return {name: sign(plan_hash, key) for name, key in KEYS.items()}
 
