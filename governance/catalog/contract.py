@@ -6,14 +6,15 @@ A contract with one schema object is the dataset that its file is named after; o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from governance.catalog.fields import read_fields
 from governance.catalog.names import CURATED, name_fault
 from governance.catalog.properties import DATASET, SERVER, read_properties
 from governance.catalog.servers import source_of
+from governance.catalog.service_level import Period, entries, period_of
 from governance.catalog.standard import violations
 from governance.catalog.types import Dataset, LoadMode, Source
 from governance.catalog.yaml_tree import Document, dotted, parse_yaml
@@ -134,10 +135,26 @@ class _Reader:
             max_quarantine=float(ours.get("gov.maxQuarantine", 1.0)),
             owner=_owner(self.contract.get("team")),
             update_cycle=_update_cycle(self.contract.get("slaProperties") or (), item["name"]),
+            frequency=self._agreed("frequency", item["name"]),
+            latency=self._agreed("latency", item["name"]),
+            min_rows=ours.get("gov.minRows"),
+            max_rows=ours.get("gov.maxRows"),
+            drift=_drift(ours.get("gov.drift")),
             description=item.get("description") or (self.contract.get("description") or {}).get("purpose") or "",
         )
         self._check_loading(dataset, path)
         return dataset
+
+    def _agreed(self, name: Literal["frequency", "latency"], table: str) -> Period | None:
+        """The period that the service level agrees on; a latency that is none is a fault (a frequency may be a cron line)."""
+        for index, entry in entries(self.contract.get("slaProperties") or (), table, name):
+            period = period_of(entry["value"], entry.get("unit"))
+            if period is None and name == "latency":
+                path = ("slaProperties", index, "value")
+                allowed = "a number and a unit (minutes, h, d, w, m, y)"
+                self._fault(path, f"{entry['value']!r} is no period", allowed, "correct it")
+            return period
+        return None
 
     def _source(
         self, servers: list[tuple[Mapping[str, Any], Mapping[str, Any]]], item: Mapping[str, Any], system: str
@@ -163,6 +180,9 @@ class _Reader:
             place = self._property_path("gov.loadMode", path)
             found = f"load mode {dataset.load_mode} without a primary key"
             self._fault(place, found, "at least one field with primaryKey: true", "declare the key, or load it in full")
+        if dataset.min_rows is not None and dataset.max_rows is not None and dataset.min_rows > dataset.max_rows:
+            place = self._property_path("gov.minRows", path)
+            self._fault(place, "more than gov.maxRows", f"at most {dataset.max_rows}", "correct one of them")
         if dataset.watermark is None:
             return
         place = self._property_path("gov.watermark", path)
@@ -192,6 +212,10 @@ class _Reader:
         self.faults.append(Fault(self.file, self.document.line(path), dotted(path), found, allowed, do))
 
 
+def _drift(word: str | None) -> Literal["warn", "stop"] | None:
+    return "stop" if word == "stop" else "warn" if word == "warn" else None
+
+
 def _load_mode(word: str) -> LoadMode:
     return next(mode for mode in get_args(LoadMode) if mode == word)
 
@@ -208,17 +232,10 @@ def _owner(team: Any) -> str:
 
 def _update_cycle(agreed: Any, table: str) -> str | None:
     """hourly, daily, weekly, monthly, yearly, or `<n> <unit>`, from the service level `frequency`; None when nothing is agreed."""
-    for entry in _for_table(agreed, table):
+    for _, entry in entries(agreed, table, "frequency"):
         value, unit = entry["value"], str(entry.get("unit") or "").lower()
         if isinstance(value, str):
             return _CYCLES.get(value.lower(), value)
         cycle = _CYCLES.get(unit)
         return cycle if value == 1 and cycle else f"{value} {unit or 'd'}"
     return None
-
-
-def _for_table(agreed: Any, table: str) -> Iterator[Mapping[str, Any]]:
-    for entry in agreed:
-        elements = [e.strip().partition(".")[0] for e in str(entry.get("element") or table).split(",")]
-        if entry["property"] in ("frequency", "fy") and entry["value"] is not None and table in elements:
-            yield entry

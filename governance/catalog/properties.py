@@ -49,12 +49,17 @@ _GROUP = Value(
     f"a word of letters, digits, _ and -, none of {', '.join(sorted(_RESERVED_GROUPS))}",
 )
 
+_ROWS = Value(lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0, "a whole number of rows")
+
 DATASET: Mapping[str, Value] = {
     "gov.system": _NAME,
     "gov.loadMode": _one_of("full", "append", "snapshot_diff", "upsert"),
     "gov.watermark": _TEXT,
     "gov.maxQuarantine": Value(_is_share, "a number from 0 to 1"),
     "gov.deduplicate": _one_of("identical"),
+    "gov.minRows": _ROWS,
+    "gov.maxRows": _ROWS,
+    "gov.drift": _one_of("warn", "stop"),
 }
 FIELD: Mapping[str, Value] = {
     "gov.domain": _NAME,

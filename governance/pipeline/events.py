@@ -16,15 +16,17 @@ from governance.lineage.outbox_http import start_sending
 from governance.pipeline.alerts import deliver
 from governance.pipeline.context import Context
 from governance.pipeline.incidents import settle
+from governance.pipeline.levels import judge_levels
 
 log = logging.getLogger("governance")
 
 
 def after_commits(context: Context) -> None:
-    """Mirror the lineage, open and close incidents and tell of them, then sequence and sign the ledger unless another process does, or the
-    key service's machine is to.
+    """Mirror the lineage, judge service levels, open and close incidents and tell of them, then sequence and sign the ledger unless another
+    process does, or the key service's machine is to.
     """
     mirror_lineage(context)
+    judge_levels(context)
     settle(context)
     deliver(context)
     if context.settings.key_socket is not None:
