@@ -15,6 +15,7 @@ import click
 from governance.config import LOOPBACK, load_settings
 
 if TYPE_CHECKING:
+    from governance.pipeline.context import Context
     from governance.service.api_keys import ApiKey
     from governance.state.database import Database
     from governance.state.values import Actor
@@ -35,6 +36,7 @@ def command(
     ctx: click.Context, host: str, port: int, certificate: str | None, private_key: str | None, behind_proxy: bool
 ) -> None:
     """Serve published tables over HTTP until stopped, to whoever has a token of the issuer in gov.toml or an API key.
+    Tables whose declarations have faults are left out, and said.
 
     Example: gov serve --port=8091
     """
@@ -44,10 +46,9 @@ def command(
         raise click.UsageError("--certificate and --private-key go together")
     if host not in LOOPBACK and not certificate and not behind_proxy:
         raise click.UsageError("logins would cross the network in the clear: give --certificate, or say --behind-proxy")
-    from governance.pipeline.context import open_context
     from governance.service.app import serve
 
-    context = open_context(load_settings(ctx.obj))
+    context = _opened(ctx.obj)
     click.echo(f"the query service is at {'https' if certificate else 'http'}://{host}:{port}")
     serve(context, host, port, certificate, private_key)
 
@@ -67,11 +68,10 @@ def flight_command(home: Path | None, host: str, port: int, certificate: str | N
         raise click.UsageError("--certificate and --private-key go together")
     if host not in LOOPBACK and not certificate:
         raise click.UsageError("logins would cross the network in the clear: give --certificate")
-    from governance.pipeline.context import open_context
     from governance.service.flight import FlightService
 
     pair = (Path(certificate).read_bytes(), Path(private_key).read_bytes()) if certificate and private_key else None
-    server = FlightService(open_context(load_settings(home)), host, port, pair)
+    server = FlightService(_opened(home), host, port, pair)
     click.echo(f"the query service is at {'grpc+tls' if pair else 'grpc'}://{host}:{port}")
     server.serve()
 
@@ -143,6 +143,16 @@ def revoke_command(home: Path | None, key_id: str, subject_as: str | None, as_js
     click.echo(
         json.dumps(_plain(ended, database.clock())) if as_json else f"key {ended.id} of {ended.subject} holds no more"
     )
+
+
+def _opened(home: Path | None) -> Context:
+    """The home's sound declarations; what is left out is said on standard error."""
+    from governance.service.home import open_served
+
+    context = open_served(load_settings(home))
+    for fault in context.faults:
+        click.echo(f"left out: {fault}", err=True)
+    return context
 
 
 def _plain(key: ApiKey, at: datetime) -> dict[str, str]:

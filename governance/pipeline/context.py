@@ -43,7 +43,7 @@ def open_context(
     """
     faults: tuple[Fault, ...] = ()
     if catalogue is None and sound_only:
-        catalogue, faults = _sound(settings)
+        catalogue, faults = sound_catalogue(settings)
     catalogue = catalogue or load_catalogue(settings)
     settings.var.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url, clock=clock)
@@ -56,11 +56,12 @@ def open_context(
     return context
 
 
-def _sound(settings: Settings) -> tuple[Catalogue, tuple[Fault, ...]]:
+def sound_catalogue(settings: Settings) -> tuple[Catalogue, tuple[Fault, ...]]:
     """What is in order, models that read what is not left out, and all faults."""
     loaded = read_catalogue(settings)
     models = {name: m for name, m in loaded.catalogue.models.items() if not reads_broken(m, loaded.broken)}
-    return replace(loaded.catalogue, models=models), loaded.faults
+    left_out = loaded.broken | (set(loaded.catalogue.models) - set(models))
+    return replace(loaded.catalogue, models=models, left_out=frozenset(left_out)), loaded.faults
 
 
 def _require_in_place(settings: Settings, database: Database) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def meaning_faults(access: Access, source: Source, catalogue: Catalogue) -> Iterator[Fault]:
-    """Every name that is not known, and every rule that cannot mean what it says."""
+    """Every name that is not known, and every rule that cannot mean what it says. What only a table that is left out
+    could know is no fault: a rule on it opens nothing of the others.
+    """
     roles, purposes = {role.id for role in access.roles}, {purpose.id for purpose in access.purposes}
     subjects = {subject.name for subject in access.subjects}
     yield from _twice(source, "roles", "id", [role.id for role in access.roles])
@@ -31,6 +33,8 @@ def meaning_faults(access: Access, source: Source, catalogue: Catalogue) -> Iter
     yield from _break_glass_faults(access, source, roles, purposes)
     tables = {**catalogue.datasets, **{name: model.contract for name, model in catalogue.models.items()}}
     tags = {tag for table in tables.values() for field in table.fields for tag in field.tags}
+    if catalogue.left_out:
+        tags |= {tag for rule in access.rules for tag in (*rule.where.tags, *rule.where.without_tags)}
     for at, rule in enumerate(access.rules):
         place: Place = ("rules", at)
         yield from _unknown(source, (*place, "roles"), "role", rule.roles, roles)
@@ -38,11 +42,14 @@ def meaning_faults(access: Access, source: Source, catalogue: Catalogue) -> Iter
         yield from _unknown(source, (*place, "purposes"), "purpose", rule.purposes, purposes)
         yield from _unknown(source, (*place, "where", "tags"), "tag", rule.where.tags, tags)
         yield from _unknown(source, (*place, "where", "without_tags"), "tag", rule.where.without_tags, tags)
-        yield from _unknown(source, (*place, "where", "tables"), "table", rule.where.tables, tables)
+        yield from _unknown(
+            source, (*place, "where", "tables"), "table", rule.where.tables, {*tables, *catalogue.left_out}
+        )
         meant = [table for name, table in tables.items() if name in (rule.where.tables or catalogue.models)]
         yield from _mask_faults(rule, place, source, meant)
         yield from _filter_faults(rule, place, source, meant, access, catalogue)
-        yield from _consent_faults(rule, (*place, "consent"), source, meant)
+        if meant or not catalogue.left_out:
+            yield from _consent_faults(rule, (*place, "consent"), source, meant)
 
 
 def _break_glass_faults(access: Access, source: Source, roles: set[str], purposes: set[str]) -> Iterator[Fault]:
@@ -84,7 +91,7 @@ def _filter_faults(
     for compare in compares:
         having = [columns[compare.column] for columns in fields.values() if compare.column in columns]
         lacking = [name for name, columns in fields.items() if compare.column not in columns]
-        if not having or (rule.where.tables and lacking):
+        if (not having and not catalogue.left_out) or (rule.where.tables and lacking):
             where = ", ".join(lacking) or "any curated table"
             yield source.fault(place, f"no column {compare.column} in {where}", do="correct the column")
         given = compare.values or (() if compare.value is None else (compare.value,))

@@ -6,14 +6,17 @@ import logging
 import threading
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NoReturn
 
-from governance.catalog.load import load_catalogue
+from governance.catalog.load import read_catalogue
 from governance.catalog.types import Catalogue
-from governance.errors import GovernanceError
+from governance.config import Settings
+from governance.errors import Fault, GovernanceError
 from governance.keys import grants
 from governance.ledger.entry import append
-from governance.pipeline.context import Context
+from governance.pipeline.context import Context, open_context
+from governance.policy.access import parse_access
 from governance.policy.restrictions import Restrictions
 from governance.service.problems import NO_EXPORT, NOT_THERE, Stopped
 from governance.state.values import Actor
@@ -24,8 +27,25 @@ from governance.use.query import Answer
 _log = logging.getLogger(__name__)
 
 
+def served_catalogue(settings: Settings) -> tuple[Catalogue, tuple[Fault, ...]]:
+    """What is in order of the declarations, and the faults of all others. A published table is served by its own
+    contract: a fault of what it was built from takes nothing from it.
+    """
+    loaded = read_catalogue(settings)
+    return replace(loaded.catalogue, left_out=loaded.broken), loaded.faults
+
+
+def open_served(settings: Settings) -> Context:
+    """The home as it is served: its sound declarations, and in `faults` those of what is left out. Raises
+    DeclarationError when the access rules are at fault: then nobody may see anything.
+    """
+    catalogue, faults = served_catalogue(settings)
+    parse_access(catalogue.access_text, catalogue.access_file, catalogue)
+    return replace(open_context(settings, catalogue=catalogue), faults=faults)
+
+
 class Home:
-    """A context whose declarations are loaded again when another release has become the live one."""
+    """A context whose declarations are loaded again, the sound ones, when another release has become the live one."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -34,14 +54,16 @@ class Home:
         self._loading = threading.Lock()
 
     def catalogue(self) -> Catalogue:
-        """The declarations of the live release; the ones from before while the files have faults (which opens nothing: policy in force is
-        met in any case).
+        """The sound declarations of the live release; the ones from before while the files cannot be read (which opens nothing: policy in
+        force is met in any case).
         """
         live = self._live()
         with self._loading:
             if live != self._release:
                 try:
-                    self._catalogue = load_catalogue(self.context.settings)
+                    self._catalogue, faults = served_catalogue(self.context.settings)
+                    for fault in faults:
+                        _log.warning("left out: %s", fault)
                 except GovernanceError as error:
                     _log.warning("the catalogue cannot be loaded again: %s", type(error).__name__)
                 self._release = live

@@ -169,6 +169,8 @@ def _beside(
         yield source.fault((*place, "roles"), f"no such role: {', '.join(sorted(unknown))}", do="correct it")
     if any(access.subject(name) is None for name in question.subjects):
         yield source.fault((*place, "subjects"), "a subject that access.yaml does not know", do="correct it")
+    if question.table in catalogue.left_out:
+        return  # nobody can ask it, and the others stand
     if question.table not in catalogue.models:
         yield source.fault((*place, "table"), "no such curated table", ", ".join(catalogue.models), "correct it")
         return

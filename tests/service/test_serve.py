@@ -63,10 +63,13 @@ def test_a_served_home_answers_over_tls_to_a_key_made_and_ended_on_the_command_l
     code, told, _ = gov(home, "serve", "key", "new", "--subject", "service:bi", "--days", "1", "--json")
     assert code == 0
     key = json.loads(told)
+    (home / "catalog" / "water" / "broken.odcs.yaml").write_text("{{{", encoding="utf-8")
     cert, private = certificate(tmp_path)
     port = port_that_is_free()
     words = ["serve", f"--port={port}", "--certificate", cert, "--private-key", private]
-    server = subprocess.Popen([*GOV, "--home", str(home), *words], stdout=subprocess.PIPE, text=True)
+    told_left_out = tmp_path / "stderr"
+    with told_left_out.open("w") as stderr:
+        server = subprocess.Popen([*GOV, "--home", str(home), *words], stdout=subprocess.PIPE, stderr=stderr, text=True)
     try:
         assert server.stdout is not None
         assert server.stdout.readline() == f"the query service is at https://127.0.0.1:{port}\n"
@@ -78,6 +81,7 @@ def test_a_served_home_answers_over_tls_to_a_key_made_and_ended_on_the_command_l
         server.send_signal(signal.SIGINT)
         server.wait(timeout=20)
         server.stdout.close()
+    assert told_left_out.read_text(encoding="utf-8").startswith("left out: catalog/water/broken.odcs.yaml:")
     code, told, _ = gov(home, "serve", "key", "list", "--json")
     assert [(each["id"], each["state"]) for each in json.loads(told)] == [(key["id"], "revoked")]
     assert key["key"] not in told
