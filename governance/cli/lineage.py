@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import click
 
+from governance.cli.instant import INSTANT
 from governance.config import Settings, load_settings
 from governance.errors import GovernanceError
 
@@ -15,9 +17,10 @@ from governance.errors import GovernanceError
 @click.argument("field", metavar="TABLE.COLUMN")
 @click.option("--downstream", "down", is_flag=True, help="What depends on the column, instead of where it comes from.")
 @click.option("--depth", type=click.IntRange(min=1), default=50, show_default=True, help="Steps to follow at most.")
+@click.option("--as-of", "as_of", type=INSTANT, help="As it was recorded at this instant.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
-def command(home: Path | None, field: str, down: bool, depth: int, as_json: bool) -> None:
+def command(home: Path | None, field: str, down: bool, depth: int, as_of: datetime | None, as_json: bool) -> None:
     """Print the way of a column back to the source columns, each step with its kind, and whether the answer is
     complete.
 
@@ -39,10 +42,10 @@ def command(home: Path | None, field: str, down: bool, depth: int, as_json: bool
     database.create()
     try:
         with database.read() as connection:
-            answer = (downstream if down else upstream)(connection, table, column, depth=depth)
+            answer = (downstream if down else upstream)(connection, table, column, depth=depth, as_of=as_of)
     finally:
         database.close()
-    if not any(answer.root in (link.source, link.target) for link in answer.links):
+    if as_of is None and not any(answer.root in (link.source, link.target) for link in answer.links):
         _require_declared(settings, table, column)
     if as_json:
         click.echo(json.dumps(tree.as_json(answer), ensure_ascii=False))

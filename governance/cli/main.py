@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from governance.cli.administrators import guarded
 from governance.errors import GovernanceError
 from governance.process import whole
 
@@ -68,7 +69,7 @@ class LazyGroup(click.Group):
             return None
         command = importlib.import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
-        return command
+        return guarded(command, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

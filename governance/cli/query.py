@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from governance.cli.instant import INSTANT
 from governance.config import load_settings
 
 SHOWN_ROWS = 100
@@ -17,9 +19,10 @@ SHOWN_ROWS = 100
 @click.argument("sql")
 @click.option("--as", "subject", required=True, help="Who asks, e.g. user:li.")
 @click.option("--purpose", required=True, help="What for: one of the purposes of access.yaml.")
+@click.option("--as-of", "as_of", type=INSTANT, help="Tables as they were published then, under the policy of now.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON, all rows.")
 @click.pass_obj
-def command(home: Path | None, sql: str, subject: str, purpose: str, as_json: bool) -> None:
+def command(home: Path | None, sql: str, subject: str, purpose: str, as_of: datetime | None, as_json: bool) -> None:
     """Answer one SELECT over published tables, as SUBJECT may see them for PURPOSE; every access is in the ledger.
 
     Example: gov query --as user:li --purpose statistics "SELECT count(*) FROM curated.person"
@@ -37,6 +40,7 @@ def command(home: Path | None, sql: str, subject: str, purpose: str, as_json: bo
         database=context.database,
         lake=context.lake,
         keystore=context.keystore,
+        as_of=as_of,
     )
     with answer:
         table = answer.table()

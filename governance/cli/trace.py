@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from governance.cli.instant import INSTANT
 from governance.cli.query import as_text
 from governance.config import load_settings
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--column", help="Only what produced the value of this column.")
 @click.option("--lines", is_flag=True, help="Open the landed files to tell the line of each record.")
+@click.option("--as-of", "as_of", type=INSTANT, help="Rows as they were published then, under the policy of now.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
 def command(
@@ -42,6 +45,7 @@ def command(
     by: tuple[str, ...],
     column: str | None,
     lines: bool,
+    as_of: datetime | None,
     as_json: bool,
 ) -> None:
     """The landed records (file, record) that rows of a published TABLE were made from; positions, never a value.
@@ -59,7 +63,9 @@ def command(
     source = key_file if key_file is not None else sys.stdin
     keys = [line.rstrip("\r\n").split("\t") for line in source if line.strip()]
     context = open_context(load_settings(home))
-    found = record_trace(context, table, keys, subject=subject, purpose=purpose, column=column, by=by, lines=lines)
+    found = record_trace(
+        context, table, keys, subject=subject, purpose=purpose, column=column, by=by, lines=lines, as_of=as_of
+    )
     if as_json:
         click.echo(json.dumps({**asdict(found), "exact": found.exact, "complete": found.complete}, ensure_ascii=False))
         return

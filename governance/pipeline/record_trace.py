@@ -18,6 +18,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -93,16 +94,18 @@ def record_trace(
     column: str | None = None,
     by: Sequence[str] = (),
     lines: bool = False,
+    as_of: datetime | None = None,
 ) -> RecordTrace:
     """The source rows of the rows of `table` (as published) whose fields `by` (default: the table's identifier) are one
-    of `keys`; of `column` alone, if given. `lines` opens landed files to tell the line of each record.
+    of `keys`; of `column` alone, if given. `lines` opens landed files to tell the line of each record. With `as_of` the rows as they were published then, under
+    what holds now.
 
     Raises Refused (forbidden and absent read alike), NotReady when nothing is published or the build is not known,
     Conflict when the text does not give the published rows again.
     """
     actor = Actor(subject, purpose, uuid.uuid4().hex)
     try:
-        asked = decided(context, table, keys, actor, column, tuple(by))
+        asked = decided(context, table, keys, actor, column, tuple(by), as_of)
         grant, closed = _granted(context, asked, len(keys), actor)
     except Refused as refused:
         facts: dict[str, Json] = {"trace": True, "keys": len(keys), "reason": refused.found}

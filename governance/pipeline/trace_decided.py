@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 from sqlglot import exp
@@ -54,13 +55,21 @@ class Asked:
 
 
 def decided(
-    context: Context, table: str, keys: Sequence[Sequence[str]], actor: Actor, column: str | None, by: tuple[str, ...]
+    context: Context,
+    table: str,
+    keys: Sequence[Sequence[str]],
+    actor: Actor,
+    column: str | None,
+    by: tuple[str, ...],
+    as_of: datetime | None,
 ) -> Asked:
     if not 1 <= len(keys) <= MAX_KEYS:
         raise Refused("a trace of no key, or of too many", allowed=f"1 to {MAX_KEYS} keys")
     database = context.database
     with database.read() as connection:
-        published = read_published(connection, catalogue=context.catalogue, lake=context.lake, subject=actor.subject)
+        published = read_published(
+            connection, catalogue=context.catalogue, lake=context.lake, subject=actor.subject, as_of=as_of
+        )
     purposes = {purpose.id for purpose in published.access.purposes}
     if published.access.subject(actor.subject) is None or actor.purpose not in purposes:
         raise Refused("unknown subject or purpose", do="ask the steward for access")

@@ -21,6 +21,7 @@ from governance.policy.restrictions import Policy, Restrictions, compile_restric
 from governance.state import tables
 from governance.state.tables import text
 from governance.use import consents, history, release
+from governance.use.release_past import live_at
 from governance.use.request_state import Request
 from governance.use.standing import permits, read_standing
 
@@ -95,14 +96,19 @@ class Published:
 
 
 def read_published(
-    connection: Connection, *, catalogue: Catalogue, lake: Lake, subject: str | None = None
+    connection: Connection,
+    *,
+    catalogue: Catalogue,
+    lake: Lake,
+    subject: str | None = None,
+    as_of: datetime | None = None,
 ) -> Published:
-    """The live release as it stands now; with `subject`, what was given beside the rules is read for them alone.
-    Raises NotReady when nothing is published.
+    """The live release as it stands now; with `subject`, what was given beside the rules is read for them alone. With
+    `as_of` the release that was live then, under what holds now. Raises NotReady when nothing is published.
 
     A release whose access rules no longer fit the catalogue opens nothing: Refused, until a new one is approved.
     """
-    found = release.live(connection)
+    found = release.live(connection) if as_of is None else live_at(connection, as_of)
     if found is None:
         raise NotReady("nothing is published yet", do="gov release propose, approve, publish")
     release_id, document = found

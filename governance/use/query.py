@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
@@ -38,10 +39,11 @@ from governance.use.guard import Statement, examine
 from governance.use.published import Published, read_published
 from governance.use.terms import Grouped
 from governance.use.watch import Watch
-from governance.workers import Limits, start
+from governance.workers import Limits, pool, start
 from governance.workers.parent import Worker
 
 DEFAULT_LIMITS = Limits(memory_mb=1024, seconds=300)
+_SCANNER, _LOCKED = "governance.use.scanner:scan", "governance.use.locked:run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,10 @@ def query(
     keystore: KeyStore,
     limits: Limits = DEFAULT_LIMITS,
     cancelled: threading.Event | None = None,
+    as_of: datetime | None = None,
 ) -> Answer:
     """The answer to `sql` for `subject` and `purpose`. Raises Refused with a code, NotReady when nothing is published.
+    With `as_of` it is of the tables as they were published then, under what holds now.
 
     `keystore` is the home's; the workers open their own. `limits` are those of the worker that runs `sql`. Setting
     `cancelled` ends the workers within half a second, before there is an answer too.
@@ -142,7 +146,7 @@ def query(
     try:
         statement = examine(sql)
         with database.read() as connection:
-            published = read_published(connection, catalogue=catalogue, lake=lake, subject=subject)
+            published = read_published(connection, catalogue=catalogue, lake=lake, subject=subject, as_of=as_of)
         scans = plan_scans(statement, published, actor, database)
         grant = record_access(scans, digest, published.release, actor, limits, database, lake)
     except Refused as refused:
@@ -151,6 +155,12 @@ def query(
             append(tx, "access_refused", facts, actor=actor, writer=database.writer, at=database.clock())
         raise
     return _run(statement, scans, published, grant, actor, settings, database, limits, cancelled)
+
+
+def keep_ready(settings: Settings, count: int, limits: Limits = DEFAULT_LIMITS) -> None:
+    """From now on hold processes for `count` statements ready: never used, one request each."""
+    pool.keep(_SCANNER, _scan_limits(settings, limits), count)
+    pool.keep(_LOCKED, _locked_limits(limits), count)
 
 
 def decision_hash(scans: Sequence[Scan]) -> str:
@@ -258,7 +268,7 @@ def _run(
         for at, scan in enumerate(scans):
             request = scan_request(scan, grant, actor.purpose, salt, settings)
             limited = _scan_limits(settings, limits)
-            scanners.append(stack.enter_context(start("governance.use.scanner:scan", request, limits=limited)))
+            scanners.append(stack.enter_context(start(_SCANNER, request, limits=limited)))
             inputs[f"input_{at}"] = scanners[-1].stream
             tables[f"input_{at}"] = scan.restrictions.table
         rows = [scan.restrictions.max_rows for scan in scans if scan.restrictions.max_rows is not None]
@@ -269,8 +279,7 @@ def _run(
             "memory_mb": max(limits.memory_mb * 3 // 4, 64),
             "max_rows": min(rows) if rows else None,
         }
-        own = replace(limits, network=False, locked=True)
-        worker = stack.enter_context(start("governance.use.locked:run", locked, limits=own, inputs=inputs))
+        worker = stack.enter_context(start(_LOCKED, locked, limits=_locked_limits(limits), inputs=inputs))
         workers = (*scanners, worker)
 
         def cut(reason: GovernanceError) -> None:
@@ -304,6 +313,10 @@ def scan_request(scan: Scan, grant: str, purpose: str, salt: str, settings: Sett
         "memory_mb": settings.memory_limit_mb,
         "grouped": scan.grouped.request(scan.identifiers) if scan.grouped else None,
     }
+
+
+def _locked_limits(limits: Limits) -> Limits:
+    return replace(limits, network=False, locked=True)
 
 
 def _scan_limits(settings: Settings, limits: Limits) -> Limits:

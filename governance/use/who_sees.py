@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from governance.catalog.types import Catalogue
 from governance.errors import Refused
@@ -10,6 +11,7 @@ from governance.lake.lake import Lake
 from governance.policy.restrictions import Restricted
 from governance.state.database import Database
 from governance.use.published import Published, read_published
+from governance.use.published_at import published_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,25 @@ class Sight:
         return asdict(self)
 
 
-def who_sees(field: str, *, catalogue: Catalogue, database: Database, lake: Lake) -> tuple[Sight, ...]:
-    """Every subject × purpose for `<schema>.<table>.<field>` at this moment, those who see nothing included."""
-    published = _published(catalogue, database, lake)
+def who_sees(
+    field: str,
+    *,
+    catalogue: Catalogue,
+    database: Database,
+    lake: Lake,
+    as_of: datetime | None = None,
+    valid_at: datetime | None = None,
+) -> tuple[Sight, ...]:
+    """Every subject × purpose for `<schema>.<table>.<field>` at this moment, those who see nothing included.
+
+    With `as_of` as it was then, `catalogue` being that of then; rules, requests and break-glasses that begin or end count
+    as at `valid_at` (default: the same instant).
+    """
+    published = _published(catalogue, database, lake, as_of)
     table, _, name = field.rpartition(".")
     if table not in published.snapshots:
         raise Refused(f"{table or field} is not published", allowed=", ".join(sorted(published.snapshots)))
-    at = database.clock()
+    at = valid_at or as_of or database.clock()
     sights = []
     for subject in published.access.subjects:
         for purpose in published.access.purposes:
@@ -47,19 +61,29 @@ def who_sees(field: str, *, catalogue: Catalogue, database: Database, lake: Lake
 
 
 def explain(
-    table: str, *, subject: str, purpose: str, catalogue: Catalogue, database: Database, lake: Lake
+    table: str,
+    *,
+    subject: str,
+    purpose: str,
+    catalogue: Catalogue,
+    database: Database,
+    lake: Lake,
+    as_of: datetime | None = None,
+    valid_at: datetime | None = None,
 ) -> tuple[Sight, ...]:
-    """Every field of `table` for one subject and purpose, for the steward's eyes."""
-    published = _published(catalogue, database, lake)
+    """Every field of `table` for one subject and purpose, for the steward's eyes; of the past as `who_sees` has it."""
+    published = _published(catalogue, database, lake, as_of)
     if table not in published.snapshots:
         raise Refused(f"{table} is not published", allowed=", ".join(sorted(published.snapshots)))
-    restrictions = published.restrictions(subject, purpose, table, at=database.clock())
+    restrictions = published.restrictions(subject, purpose, table, at=valid_at or as_of or database.clock())
     filtered = restrictions.row_filter is not None
     return tuple(_sight(subject, purpose, column, filtered) for column in restrictions.columns)
 
 
-def _published(catalogue: Catalogue, database: Database, lake: Lake) -> Published:
+def _published(catalogue: Catalogue, database: Database, lake: Lake, as_of: datetime | None) -> Published:
     with database.read() as connection:
+        if as_of is not None:
+            return published_at(connection, as_of, catalogue=catalogue, lake=lake)
         return read_published(connection, catalogue=catalogue, lake=lake)
 
 
