@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +47,29 @@ def run(command: Sequence[str], *, shown: str = "") -> Run:
         if shown and line.startswith(shown):
             print(f"  {line}", flush=True)
     return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def run_inside(command: Sequence[str]) -> Run:
+    """Run one command to its end: wall and CPU seconds are those of its work alone, as its last line `INSIDE {"wall_s": …, "cpu_s": …}` says;
+    peak memory is the process's.
+    """
+    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    output, error = started.communicate()
+    if started.returncode:
+        print(error[-4000:], file=sys.stderr)
+        raise subprocess.CalledProcessError(started.returncode, list(command))
+    told = json.loads([line for line in output.splitlines() if line.startswith("INSIDE ")][-1].removeprefix("INSIDE "))
+    return Run(told["wall_s"], told["cpu_s"], told["peak_mb"])
+
+
+@contextmanager
+def inside() -> Iterator[None]:
+    """Print what the block took, for `run_inside`."""
+    wall, cpu = time.monotonic(), time.process_time()
+    yield
+    took = {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu}
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print("INSIDE", json.dumps({**took, "peak_mb": peak_mb}), flush=True)
 
 
 def alternate(ours: Callable[[], Run], reference: Callable[[], Run], times: int) -> tuple[list[Run], list[Run]]:

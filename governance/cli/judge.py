@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from governance.config import load_settings
+
+if TYPE_CHECKING:
+    from governance.pipeline.backtest import BatchTest
+
+_SHOWN = 5
+"""Rows of one combination of reasons that the JSON answer names."""
 
 
 @click.command("judge")
@@ -35,7 +42,8 @@ def command(home: Path | None, dataset: str, suite: Path | None, last: int, as_j
     done = back_test(open_context(load_settings(home)), dataset, suite, last=last)
     if as_json:
         totals = {"would_hold": done.would_hold, "would_let_in": done.would_let_in}
-        click.echo(json.dumps({**asdict(done), **totals}, ensure_ascii=False))
+        told = {**asdict(done), "batches": [_json(test) for test in done.batches], **totals}
+        click.echo(json.dumps(told, ensure_ascii=False))
         return
     lines = [
         (
@@ -60,3 +68,16 @@ def command(home: Path | None, dataset: str, suite: Path | None, last: int, as_j
         click.echo(f"  cannot be evaluated on some rows: {rule}")
     if done.not_tested:
         click.echo(f"  not tried, since they hold no row: {', '.join(done.not_tested)}")
+
+
+def _json(test: BatchTest) -> dict[str, Any]:
+    """Counts, and the first rows that each combination of reasons would hold."""
+    found = {item.name: getattr(test.found, item.name) for item in fields(test.found)}
+    places = found.pop("places")
+    found["metrics"] = {name: asdict(metric) for name, metric in found["metrics"].items()}
+    found["would_hold_rows"] = [
+        {"reasons": list(place.reasons), "rows": sorted(place.rows.slice(0, _SHOWN).to_pylist())}
+        for place in places
+        if not place.held
+    ]
+    return {"batch": test.batch, "found": found, "would_stop": test.would_stop}

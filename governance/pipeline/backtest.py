@@ -136,13 +136,13 @@ def _sources(
 ) -> list[tuple[str, int, list[str]]]:
     """Table, snapshot and columns of the batch's rows as its verdict left them; columns that the snapshot lacks are left out."""
     assert row.judged is not None
-    places = [(dataset.name, row.judged.snapshot, ["_batch"])]
+    places = [(dataset.name, row.judged.snapshot, [] if dataset.load_mode == "full" else ["_batch"])]
     places.append((quarantine_spec(dataset).name, row.judged.quarantine_snapshot, ["_batch", "_reasons"]))
     found = []
     for table, snapshot, own in places:
         if snapshot is not None:
             there = {column.name for column in context.lake.schema(table, snapshot).columns}
-            found.append((table, snapshot, [*own, *(name for name in columns if name in there)]))
+            found.append((table, snapshot, ["_row", *own, *(name for name in columns if name in there)]))
     return found
 
 
@@ -165,8 +165,15 @@ def _bind(
             quoted(name) if name in names else f"CAST(NULL AS {types.get(name, 'BLOB')}) AS {quoted(name)}"
             for name in columns
         ]
-        parts += [f"{str(held).upper()} AS __held", "_reasons" if held else "CAST(NULL AS VARCHAR[]) AS _reasons"]
-        selects.append(f"SELECT {', '.join(parts)} FROM side_{number} WHERE _batch = {literal(row.id)}")  # noqa: S608
+        parts += [
+            "_row AS __row",
+            f"{str(held).upper()} AS __held",
+            "_reasons" if held else "CAST(NULL AS VARCHAR[]) AS _reasons",
+        ]
+        own = (
+            f" WHERE _batch = {literal(row.id)}" if "_batch" in names else ""
+        )  # a full load's snapshot has its rows alone
+        selects.append(f"SELECT {', '.join(parts)} FROM side_{number}{own}")  # noqa: S608
     con.execute(f"CREATE TEMP VIEW {ROWS} AS {' UNION ALL '.join(selects)}")
 
 

@@ -63,6 +63,36 @@ class Lookups:
         key = key_hash([f"src.{quoted(c)}" for c in rule.columns], plan.salt)
         self._join(plan, bit, rule, name, f"{name}.__h = {key}", f"{name}.__h IS NOT NULL")
 
+    def add_repeated_values(self, plan: Plan, bit: int, rule: UniqueRule, sources: Sequence[str]) -> None:
+        """As `add_repeats`, for a connection that never spills: the keys themselves are grouped, which is cheaper than hashes of their text. Asked by
+        IN, so that the small side is built on even where nobody knows how many rows the stream has.
+        """
+        kinds = {f.name: f.type.kind for f in plan.dataset.fields}
+        keys = [
+            f"CAST({quoted(c)} AS VARCHAR)" if kinds[c] == "double" else quoted(c) for c in rule.columns
+        ]  # as texts 0.0 and -0.0 differ, for the store pass and so here
+        where, key = speaks_of(plan, rule), keys[0] if len(keys) == 1 else f"row({', '.join(keys)})"
+        parts = " UNION ALL ".join(f"SELECT {', '.join(keys)} FROM {source} WHERE {where}" for source in sources)  # noqa: S608
+        columns = ", ".join(f"k{n}" for n in range(len(keys)))
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE repeated_{bit} AS SELECT {columns} FROM ({parts}) AS given({columns})"  # noqa: S608
+            f" GROUP BY {columns} HAVING count(*) > 1"
+        )
+        known = f"SELECT {columns if len(keys) == 1 else f'row({columns})'} FROM repeated_{bit}"  # noqa: S608
+        self.found.append(Lookup(bit, "", f"({where}) AND {key} IN ({known})"))
+
+    def add_codes(self, plan: Plan, bit: int, rule: CodeSetRule, codes: CodeSet) -> None:
+        """As `add_code_set`, asked by IN. Not for codes that are looked up at a date."""
+        name = self._table(
+            f"codes_{bit}",
+            pa.table({"code": pa.array(codes.codes, pa.string())}),
+            "SELECT DISTINCT code AS __code FROM given WHERE code IS NOT NULL",
+        )
+        code = f"CAST(({rule.key}) AS VARCHAR)" if rule.key else f"CAST({quoted(rule.columns[0])} AS VARCHAR)"
+        speaks = speaks_of(plan, rule)
+        broken = f"{code} IS NOT NULL AND {code} NOT IN (SELECT __code FROM {name})"  # noqa: S608
+        self.found.append(Lookup(bit, "", f"({speaks}) AND {broken}" if speaks else broken))
+
     def add_code_set(self, plan: Plan, bit: int, rule: CodeSetRule, codes: CodeSet) -> None:
         given = pa.table(
             {

@@ -24,7 +24,7 @@ from governance.lake.lake import Lake
 from governance.state.values import Base
 from governance.store.lookups import Lookups
 from governance.store.parsers.relation import LINE, quoted
-from governance.store.plan import ROW, Plan, halves, hash_of, judge_sql, key_hash, reasons_of, speaks_of
+from governance.store.plan import ROW, Plan, halves, hash_of, judge_sql, key_hash, reasons_of
 from governance.store.split import Counter, passed_rows, quarantined_rows, split
 
 CARRIED = LINE
@@ -61,7 +61,9 @@ class Replay:
         for bit, reason in enumerate(plan.reasons):
             match reason:
                 case UniqueRule():
-                    lookups.add_repeats(plan, bit, reason, self._repeated(plan, reason, judged))
+                    lookups.add_repeated_values(plan, bit, reason, (judged, OTHERS))
+                case CodeSetRule() if reason.valid_at is None:
+                    lookups.add_codes(plan, bit, reason, self.code_sets[reason.code_set])
                 case CodeSetRule():
                     lookups.add_code_set(plan, bit, reason, self.code_sets[reason.code_set])
                 case ReferenceRule() if reason.dataset == self.dataset.name:
@@ -71,13 +73,6 @@ class Replay:
                 case RowRule():
                     pass
         return lookups
-
-    def _repeated(self, plan: Plan, rule: UniqueRule, judged: str) -> pa.Table:
-        hashed = key_hash([quoted(name) for name in rule.columns], plan.salt)
-        where = speaks_of(plan, rule)
-        both = " UNION ALL ".join(f"SELECT {hashed} AS h FROM {source} WHERE {where}" for source in (judged, OTHERS))  # noqa: S608
-        query = f"SELECT {halves('h', 'k')} FROM ({both}) GROUP BY h HAVING count(*) > 1"  # noqa: S608
-        return self.con.sql(query).to_arrow_table().rename_columns(["low", "high"])
 
     def _own(self, plan: Plan, rule: ReferenceRule, judged: str) -> pa.Table:
         """Hashes of the keys that there are."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 from click.testing import CliRunner
 
@@ -26,6 +27,15 @@ def suite_of(folder: Path, *expectations: dict[str, object]) -> Path:
     return file
 
 
+def home_rows(home: Context, where: str) -> int:
+    """How many rows that were let in meet a condition on clear columns."""
+    with duckdb.connect() as con:
+        home.lake.bind(con, "stored", NAME, home.lake.snapshot(NAME) or 0, ["_row", "amount"])
+        row = con.execute(f"SELECT count(*) FROM stored WHERE {where}").fetchone()  # noqa: S608
+    assert row is not None
+    return int(row[0])
+
+
 def between(column: str, low: int | None = None, high: int | None = None, **more: object) -> dict[str, object]:
     kwargs = {"column": column, "min_value": low, "max_value": high}
     return {
@@ -41,6 +51,10 @@ def test_a_stricter_suite_says_what_it_would_have_held(home: Context, tmp_path: 
     assert (test.batch, test.found.rows, test.found.held) == (batch(), 8, 6)
     assert (test.found.would_hold, test.found.would_let_in) == (1, 0)
     assert dict(test.found.hold_by) == {"suite:1:expect_column_values_to_be_between:amount": 1}
+    (place,) = (place for place in test.found.places if not place.held)
+    assert place.reasons == ("suite:1:expect_column_values_to_be_between:amount",)
+    (row,) = place.rows.to_pylist()
+    assert home_rows(home, f"_row = {row} AND amount > 5") == 1
 
 
 def test_the_rules_in_force_would_have_changed_nothing(home: Context) -> None:
@@ -116,3 +130,4 @@ def test_the_command_prints_counts_alone(home: Context, tmp_path: Path) -> None:
     assert "not tried, since they hold no row: suite:2:expect_table_row_count_to_equal:table" in text.output
     answer = json.loads(CliRunner().invoke(group, [*args, "--json"]).output)
     assert (answer["would_hold"], answer["would_let_in"]) == (1, 0)
+    assert len(answer["batches"][0]["found"]["would_hold_rows"][0]["rows"]) == 1
