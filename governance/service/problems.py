@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from governance.errors import Conflict, GovernanceError, NotReady, Refused, WorkerFailed
 from governance.use.lookup import NO_EXPORT as NOT_EXPORTED
+from governance.use.lookup_copies import NO_COPY
 
 CODES: Mapping[str, int] = {
     "login": 401,
@@ -113,6 +114,8 @@ def problem(error: BaseException) -> Problem:
             return Problem("memory", "the memory limit is reached", "ask for less")
         case WorkerFailed():
             return Problem("worker", "the answer's process ended", "try again", _RETRY)
+        case NotReady() if error.found == NO_COPY:
+            return Problem("not_ready", NO_COPY, "ask later", _RETRY)
         case NotReady():
             return Problem("not_ready", "nothing is published yet", "ask later")
         case Conflict():

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import replace
 
 from governance.config import Settings, as_request
+from governance.errors import NotReady, Refused
 from governance.keys import grants
 from governance.lake import serving
 from governance.lake.lake import Lake
@@ -15,6 +16,7 @@ from governance.use import release
 from governance.use.lookup_session import worker_limits
 from governance.workers import start
 
+NO_COPY = "the copy that lookups read is not there yet"
 COPIER, BUILD_SECONDS = "service:serve@curated", 4 * 3600
 
 
@@ -44,6 +46,10 @@ def ensure_layout(table: str, by: str, snapshot: int, *, settings: Settings, dat
         limits = replace(worker_limits(settings), seconds=BUILD_SECONDS)
         with start("governance.use.lookup_worker:build", request, limits=limits) as worker:
             worker.result()
+    except Refused:
+        if settings.key_socket is None:
+            raise
+        raise NotReady(NO_COPY, do="gov serving, as the system user of serve") from None
     finally:
         with database.unit_of_work() as tx:
             grants.revoke(tx, grant.id, actor=actor, database=database)

@@ -28,6 +28,7 @@ def test_the_shape_has_every_part() -> None:
             "valkey",
             "portal",
             "serve",
+            "serving",
             "keys",
             "ledger",
             "migrate",
@@ -77,6 +78,13 @@ def test_every_queue_that_a_task_names_has_a_worker_of_its_own() -> None:
     served = [q for n, s in SERVICES.items() if n.startswith("worker-") for q in s["command"][-1].split(",")]
     assert named <= set(served)
     assert len(served) == len(set(served))
+
+
+def test_copies_for_lookups_are_made_by_the_system_user_that_may_open_them() -> None:
+    copying = [name for name, service in SERVICES.items() if service.get("user") == "gov-serve:gov"]
+    assert copying == ["serving"]
+    assert SERVICES["serving"]["command"] == ["gov", "serving", "--follow"]
+    assert "GOV_KEY_SOCKET" in SERVICES["serving"]["environment"]
 
 
 def test_only_custody_sees_the_keyring() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import click
 import pytest
@@ -107,3 +109,17 @@ def test_a_fault_of_the_questions_is_one_of_gov_check(folder, tmp_path):
     file.write_text(file.read_text(encoding="utf-8").replace("valid_minutes: 60", "valid_hours: 1"), encoding="utf-8")
     with pytest.raises(DeclarationError, match=r"catalog/attestations.yaml:\d+: .*valid_hours: unknown key"):
         check(load_settings(home))
+
+
+def test_serving_stays_and_makes_the_copies_of_what_is_published(gov, folder):
+    words = [sys.executable, "-m", "governance.cli.main", "--home", str(folder), "serving", "--follow", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as follower:
+        try:
+            told = json.loads(follower.stdout.readline())
+        finally:
+            follower.terminate()
+    assert [(copy["table"], copy["by"]) for copy in told] == [
+        ("curated.family", "resident_no"),
+        ("curated.person", "resident_no"),
+    ]
+    assert json.loads(gov("serving", "--json")) == told
