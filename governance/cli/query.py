@@ -28,6 +28,7 @@ def command(home: Path | None, sql: str, subject: str, purpose: str, as_of: date
     Example: gov query --as user:li --purpose statistics "SELECT count(*) FROM curated.person"
     """
     from governance.pipeline.context import open_context
+    from governance.use.json_values import json_values
     from governance.use.query import query
 
     context = open_context(load_settings(home))
@@ -44,18 +45,21 @@ def command(home: Path | None, sql: str, subject: str, purpose: str, as_of: date
     )
     with answer:
         table = answer.table()
+    names = _distinct(table.column_names)
+    shown = table if as_json else table.slice(0, SHOWN_ROWS)
+    rows = list(zip(*map(json_values, shown.columns), strict=True))
     if as_json:
         whole = {
-            "columns": table.column_names,
-            "rows": table.to_pylist(),
+            "columns": names,
+            "rows": [dict(zip(names, row, strict=True)) for row in rows],
             "decision_hash": answer.decision_hash,
             "release": answer.release,
             "fields": answer.fields,
             "no_export": answer.no_export,
         }
-        click.echo(json.dumps(whole, ensure_ascii=False, default=_text))
+        click.echo(json.dumps(whole, ensure_ascii=False, allow_nan=False))
         return
-    click.echo(as_text(table.column_names, [tuple(row.values()) for row in table.slice(0, SHOWN_ROWS).to_pylist()]))
+    click.echo(as_text(names, rows))
     more = f", the first {SHOWN_ROWS} shown" if table.num_rows > SHOWN_ROWS else ""
     click.echo(f"{table.num_rows} rows{more}; decision {answer.decision_hash[:16]}, release {answer.release[:16]}")
 
@@ -76,9 +80,23 @@ def as_text(columns: list[str], rows: list[tuple[Any, ...]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _distinct(names: list[str]) -> list[str]:
+    """The names, the later of two equal ones numbered: an object of JSON holds each once.
+
+    >>> _distinct(["c", "c", "c_2", "d"])
+    ['c', 'c_3', 'c_2', 'd']
+    """
+    made: list[str] = []
+    for name in names:
+        free, count = name, 1
+        while free in made or (count > 1 and free in names):
+            count += 1
+            free = f"{name}_{count}"
+        made.append(free)
+    return made
+
+
 def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.hex()
     return "" if value is None else str(value)
 
 

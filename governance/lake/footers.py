@@ -12,8 +12,8 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import date, datetime, timedelta
+from decimal import Context, Decimal
 from pathlib import Path
 
 import duckdb
@@ -28,6 +28,7 @@ from governance.state.values import DataFile
 
 _EPOCH_DAY, _EPOCH = date(1970, 1, 1), datetime(1970, 1, 1)
 _BOUND_CHARACTERS = 16
+_DIGITS = Context(prec=76)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +126,24 @@ def _value(kind: str, text: str) -> int | str | None:
     """The statistic as a comparable value; None when this type (or so long a text) gets no bounds."""
     if kind == "long":
         return int(text)
-    if kind == "date":
-        return (date.fromisoformat(text) - _EPOCH_DAY).days
-    if kind == "timestamp":
-        delta = datetime.fromisoformat(text) - _EPOCH
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    if kind in ("date", "timestamp"):
+        return _moment(kind, text)
     if kind.startswith("decimal"):
         scale = int(re.findall(r"\d+", kind)[1])
-        return int(Decimal(text).scaleb(scale))
+        return int(Decimal(text).scaleb(scale, _DIGITS))
     if kind == "string":
         return text if len(text) <= _BOUND_CHARACTERS else None
     return None
+
+
+def _moment(kind: str, text: str) -> int | None:
+    """Days or microseconds since 1970; None for a year that Python has not, which a curated column may hold."""
+    try:
+        if kind == "date":
+            return (date.fromisoformat(text) - _EPOCH_DAY).days
+        return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+    except ValueError:
+        return None
 
 
 def _bytes(kind: str, value: int | str) -> bytes:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from governance.client import ARROW, ERROR_METADATA
+from governance.errors import Refused
 from governance.service.jobs import Gone, Head, Job
 from governance.service.problems import Problem, Stopped, problem
+from governance.use.json_values import json_values
 from governance.use.query import Answer
 
 JSON = "application/json"
@@ -92,37 +92,11 @@ def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def plain(column: pa.ChunkedArray) -> list[Any]:
-    """A column's values as JSON has them: decimals, dates, instants and bytes (hex) are text, what is no number is text too.
-
-    Raises Stopped when a value has no such form.
-
-    >>> plain(pa.chunked_array([[1.5, float("inf"), None]]))
-    [1.5, 'inf', None]
-    """
-    kind = column.type
+    """`json_values`, as a Problem of this service. Raises Stopped when a value has no form in JSON."""
     try:
-        if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
-            column = pc.cast(column, pa.string())
-        values: list[Any] = column.to_pylist()
-    except (pa.ArrowException, ValueError, OverflowError):
+        return json_values(column)
+    except Refused:
         raise Stopped(Problem("not_representable", "a value has no form in JSON", f"ask for {ARROW}")) from None
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_null(kind):
-        return values
-    return [_plain(value) for value in values]
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value)
 
 
 def _taken(sink: io.BytesIO) -> bytes:

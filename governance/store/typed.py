@@ -2,7 +2,8 @@
 
 A value that does not convert is NULL in its column and TRUE in `fails`; empty text is NULL. Text is kept as it is; everything else is read
 without the white space around it. Integers accept a fraction of zeros ("30790.0"), decimals are rounded to their scale, dates and timestamps
-are ISO 8601 (timestamps with a zone become UTC) unless the contract gives a format.
+are ISO 8601 (timestamps with a zone become UTC) unless the contract gives a format, in the years 0001 to 9999: what the standard writes in four
+digits, and what every reader of the lake has.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from governance.store.parsers.relation import literal, quoted, raw_name
 
 _TRUE = "'true', 't', 'yes', 'y', '1', '1.0', '是'"
 _FALSE = "'false', 'f', 'no', 'n', '0', '0.0', '否'"
+_LAST = {"date": "9999-12-31", "timestamp": "9999-12-31 23:59:59.999999"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +65,34 @@ def _typed(field: Field, position: int, own: str | None) -> TypedColumn:
     text = f"nullif(trim({raw}), '')"
     # CASE, unlike AND, leaves out the rows that converted: trimming costs more than the rest
     fails = f"CASE WHEN {quoted(field.name)} IS NULL THEN {text} IS NOT NULL ELSE FALSE END"
-    return TypedColumn(field, _from_text(field, text, raw), fails, f"nullif({raw}, '')")
+    return TypedColumn(field, _within(field, _from_text(field, text, raw)), fails, f"nullif({raw}, '')")
+
+
+def _within(field: Field, value: str) -> str:
+    """`value`, NULL when it is a moment outside the years 0001 to 9999 (or DuckDB's infinity)."""
+    last = _LAST.get(field.type.kind)
+    if last is None:
+        return value
+    kind = field.type.duckdb()
+    return f"CASE WHEN {value} BETWEEN {kind} '0001-01-01' AND {kind} '{last}' THEN {value} END"
 
 
 def _from_own(field: Field, raw: str, own: str, wanted: str) -> TypedColumn:
     """The source is typed: nothing to parse, but a value may still not fit."""
     text = f"CAST({raw} AS VARCHAR)"
-    if own == wanted:
+    if own == wanted and field.type.kind not in (*_LAST, "double"):
         return TypedColumn(field, raw, "", text)
     if field.type.kind == "string":
         return TypedColumn(field, text, "", text)
-    if field.type.kind == "integer" and (own in ("DOUBLE", "FLOAT") or own.startswith("DECIMAL")):
+    if field.type.kind == "double" and own in ("DOUBLE", "FLOAT"):
+        value = f"CASE WHEN isfinite({raw}) THEN CAST({raw} AS DOUBLE) END"
+    elif field.type.kind == "integer" and (own in ("DOUBLE", "FLOAT") or own.startswith("DECIMAL")):
         value = f"CASE WHEN trunc({raw}) = {raw} THEN TRY_CAST({raw} AS BIGINT) END"
     elif field.type.kind == "timestamp" and own == "TIMESTAMP WITH TIME ZONE":
         value = f"timezone('UTC', {raw})"
     else:
         value = f"TRY_CAST({raw} AS {wanted})"
-    return TypedColumn(field, value, f"({quoted(field.name)} IS NULL AND {raw} IS NOT NULL)", text)
+    return TypedColumn(field, _within(field, value), f"({quoted(field.name)} IS NULL AND {raw} IS NOT NULL)", text)
 
 
 def _from_text(field: Field, text: str, raw: str) -> str:

@@ -90,6 +90,20 @@ def test_a_release_goes_from_proposal_to_query_by_command(folder):
     }
 
 
+def test_json_of_an_answer_is_json_whatever_is_in_it(folder):
+    sql = (
+        "SELECT count(*) AS c, count(rank) AS c, 'nan'::DOUBLE AS n, DATE '10000-01-01' AS d, DATE '0044-01-01 (BC)' AS e "
+        "FROM curated.person"
+    )
+    words = ("query", "--as", "user:li", "--purpose", "statistics", sql)
+    answer = json.loads(gov(folder, *words, "--json"), parse_constant=pytest.fail)
+    assert answer["columns"] == ["c", "c_2", "n", "d", "e"]
+    [row] = answer["rows"]
+    assert row["c"] == row["c_2"] > 0
+    assert (row["n"], row["d"], row["e"]) == ("nan", "10000-01-01", "-0043-01-01")
+    assert "10000-01-01" in gov(folder, *words)
+
+
 def test_a_refused_query_names_no_value(folder):
     with pytest.raises(Refused) as caught:
         CliRunner().invoke(
