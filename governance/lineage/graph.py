@@ -38,8 +38,7 @@ class Node(NamedTuple):
         return f"{self.table} (rows)" if self.column == ROWS else f"{self.table}.{self.column}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Link:
+class Link(NamedTuple):
     """One edge of an answer, in the direction of the data."""
 
     source: Node
