@@ -102,6 +102,17 @@ CHECKS: Mapping[str, Dimension] = {
 """`gov.check`: a check digit that fails is a wrong content; what compares two fields speaks of their agreement; a phone number is a form."""
 
 
+BY_OBSERVATION: Mapping[str, Dimension] = {
+    "reconcile": "consistency",
+    "freshness": "timeliness",
+    "volume": "completeness",
+    "drift": "accuracy",
+}
+"""Kinds of what is observed beside verdicts: the live source against the lake, the contract's service levels, a batch against those before it. A
+suite that GX's own engine ran (`gx`) is a verdict of its own and counts in none.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What the rules of one dimension found in one verdict or many: `kept` is the sum of the shares of rows that met each rule.

@@ -16,7 +16,9 @@ from governance.state.values import Counts
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 BATCH = RunLine("b", "b", AT, "go", (), Counts(9, 1, 8, 2), (), dimensions={"validity": Tally(4, 1, 0, 2, 3.8)})
-DATASET = Standing("tax.invoices", False, True, True, 4, 4, BATCH, BATCH, AT, False, Files(2, 2))
+DATASET = Standing(
+    "tax.invoices", False, True, True, 4, 4, BATCH, BATCH, AT, False, Files(2, 2), on_time=True, reconciled=True
+)
 BUILD = replace(BATCH, snapshot=7, inputs=("tax.invoices",), findings={"agree": 2})
 CURATED = replace(DATASET, name="curated.turnover", curated=True, newest=BUILD, judged=BUILD, lineage=True)
 
@@ -45,6 +47,8 @@ def test_an_empty_home_has_no_score_and_no_point_that_nothing_stands_behind() ->
         ("landed", {"newest": None, "judged": None}),
         ("no_failure", {"failed": True}),
         ("stored", {"judged": None}),
+        ("on_time", {"on_time": False}),
+        ("reconciled", {"reconciled": False}),
         ("conserved", {"judged": replace(BATCH, counts=Counts(9, 1, 8, 1))}),
         ("encrypted", {"files": Files(2, 1)}),
         ("let_in", {"judged": replace(BATCH, outcome="stop")}),

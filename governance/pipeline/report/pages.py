@@ -89,14 +89,14 @@ class Site:
     providers: dict[str, trend.Trend] = field(default_factory=dict)
     standing: dict[str, list[sla.Standing]] = field(default_factory=dict)
 
-    def add(self, table: TableFacts) -> None:
+    def add(self, table: TableFacts, on_time: bool | None) -> None:
         self.whole.add(table)
         department = self.departments.setdefault(table.department, Department(table.department, self.trend()))
         department.trend.add(table)
         department.rows.append(row_of(table))
         if table.provider:
             self.providers.setdefault(table.provider, self.trend()).add(table)
-            self.standing.setdefault(table.provider, []).append(sla.standing_of(table))
+            self.standing.setdefault(table.provider, []).append(sla.standing_of(table, on_time))
 
     def trend(self) -> trend.Trend:
         return trend.Trend(self.step)
@@ -156,7 +156,7 @@ def _write(context: Context, connection: Connection, folder: Path, instants: Seq
     environment = _environment(reader.at)
     for table in _all(reader):
         collector.add(table)
-        site.add(table)
+        site.add(table, recorded.around(table.name).newest("freshness", reader.at))
         _table_page(environment, connection, table, folder)
     found = troubles(connection, reader.at)
     card = collector.scorecard()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from governance.catalog.dimensions import Tallies, Tally, from_json, tallies
+from governance.catalog.dimensions import BY_OBSERVATION, Tallies, Tally, from_json, tallies
 from governance.catalog.types import Dataset
 from governance.pipeline.context import Context
 from governance.pipeline.report.facts import (
@@ -27,6 +27,18 @@ from governance.state import tables
 from governance.state.values import Counts
 
 _FAILURES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was seen of a dataset beside its batches' verdicts (`pipeline.observations`)."""
+
+    kind: str
+    batch: str | None
+    met: bool
+    at: datetime
+
+
 _BATCH = (
     tables.batch.c[name]
     for name in (
@@ -79,6 +91,7 @@ class Reader:
         changes = _changes(self.connection, newest)
         told = _verdicts(self.connection, dataset.name, "batch")
         lines = [_batch_line(row, rules.get(row.id, ()), changes.get(row.id, {}), told.get(row.id)) for row in rows]
+        lines = with_observations(lines, _observed(self.connection, dataset.name))
         return self._table(dataset, lines, provider_of(dataset))
 
     def _curated(self, contract: Dataset) -> TableFacts:
@@ -123,6 +136,37 @@ def read_facts(context: Context) -> ReportFacts:
             curated=tuple(reader.curated()),
             releases=releases(connection),
         )
+
+
+def with_observations(runs: Sequence[RunLine], observed: Sequence[Observed]) -> list[RunLine]:
+    """Runs, newest first, with what was observed beside their verdicts: the latest of each kind counts as one more rule of its dimension.
+
+    It belongs to the batch that it names, else to the newest run that had a verdict then.
+    """
+    latest: dict[str, dict[str, Observed]] = {}
+    known = {run.id for run in runs if run.judged_at}
+    for one in observed:
+        if one.kind in BY_OBSERVATION:
+            owner = one.batch if one.batch in known else None
+            then = (run.id for run in runs if run.judged_at is not None and run.judged_at <= one.at)
+            if (owner := owner or next(then, None)) is not None:
+                latest.setdefault(owner, {})[one.kind] = one
+    return [replace(run, dimensions=_observed_too(run, latest[run.id])) if run.id in latest else run for run in runs]
+
+
+def _observed_too(run: RunLine, found: Mapping[str, Observed]) -> Tallies:
+    told = dict(run.dimensions)
+    for kind, one in found.items():
+        dimension = BY_OBSERVATION[kind]
+        told[dimension] = told.get(dimension, Tally()) + Tally(1, int(not one.met), 0, 0, float(one.met))
+    return told
+
+
+def _observed(connection: Connection, subject: str) -> list[Observed]:
+    columns = tables.observation.c
+    query = select(columns.kind, columns.batch, columns.outcome, columns.recorded_at).where(columns.subject == subject)
+    rows = connection.execute(query.order_by(columns.id))
+    return [Observed(row.kind, row.batch, row.outcome == "met", row.recorded_at) for row in rows]
 
 
 def releases(connection: Connection) -> tuple[tuple[str, str, Any], ...]:

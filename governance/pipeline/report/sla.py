@@ -27,6 +27,10 @@ RULES: tuple[tuple[str, str], ...] = (
         "getting later",
         f"by the same two tests the median hours between the end of a window and its landing grow by {LATE_HOURS:g} or more",
     ),
+    (
+        "late",
+        "the newest observation of a dataset's freshness against its contract's service level is not met (`gov freshness`)",
+    ),
     ("not let in", "newest batches that were stopped, failed, or wait for their judgement"),
 )
 
@@ -46,6 +50,10 @@ class Provider:
     """Datasets whose newest batch did not get in."""
     never: tuple[str, ...]
     """Datasets that never landed."""
+    late_now: tuple[str, ...] = ()
+    """Datasets whose service level is not met now."""
+    agreed: int = 0
+    """Datasets of which freshness was observed: a service level is agreed."""
 
     @property
     def worse(self) -> bool:
@@ -58,7 +66,11 @@ class Provider:
     @property
     def trouble(self) -> tuple[int, float, str]:
         """What sorts the worst first."""
-        return -(4 * self.worse + 2 * self.later + bool(self.not_in)), self.quality.change, self.name
+        return (
+            -(8 * bool(self.late_now) + 4 * self.worse + 2 * self.later + bool(self.not_in)),
+            self.quality.change,
+            self.name,
+        )
 
 
 def provider(name: str, trend: Trend, standing: Sequence[Standing]) -> Provider:
@@ -74,6 +86,8 @@ def provider(name: str, trend: Trend, standing: Sequence[Standing]) -> Provider:
         delay=slope([value for _, value in late], LATE_HOURS),
         not_in=tuple(table.name for table in standing if table.in_trouble),
         never=tuple(table.name for table in standing if table.never),
+        late_now=tuple(table.name for table in standing if table.on_time is False),
+        agreed=sum(table.on_time is not None for table in standing),
     )
 
 
@@ -84,10 +98,13 @@ class Standing:
     name: str
     in_trouble: bool
     never: bool
+    on_time: bool | None
+    """As the newest observation of freshness said; None without one."""
 
 
-def standing_of(table: TableFacts) -> Standing:
-    return Standing(table.name, table.latest is not None and table.latest.in_trouble, table.latest is None)
+def standing_of(table: TableFacts, on_time: bool | None) -> Standing:
+    latest = table.latest
+    return Standing(table.name, latest is not None and latest.in_trouble, latest is None, on_time)
 
 
 def providers(trends: Mapping[str, Trend], standing: Mapping[str, Sequence[Standing]]) -> tuple[Provider, ...]:

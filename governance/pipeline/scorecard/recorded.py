@@ -28,6 +28,7 @@ class Recorded:
         self._files = _files(connection, self.contracts)
         self._incidents = _incidents(connection)
         self._lineage = _lineage(connection)
+        self._observed = _observed(connection)
         self._failures, self._releases = _told(connection)
         self._checkpoints = _checkpoints(connection)
         self._over, self._reviewed = _break_glasses(connection)
@@ -38,6 +39,7 @@ class Recorded:
             self._incidents.get(name, ()),
             self._failures.get(name, ()),
             self._lineage.get(name, ()),
+            self._observed.get(name, {}),
         )
 
     def moment(self, at: datetime, standing: tuple[Standing, ...]) -> Moment:
@@ -97,6 +99,15 @@ def _lineage(connection: Connection) -> dict[str, list[tuple[datetime, bool]]]:
     found: dict[str, list[tuple[datetime, bool]]] = {}
     for row in connection.execute(query.order_by(run.id)):
         found.setdefault(row.output, []).append((row.recorded_at, row.complete))
+    return found
+
+
+def _observed(connection: Connection) -> dict[str, dict[str, list[tuple[datetime, bool]]]]:
+    columns = tables.observation.c
+    query = select(columns.subject, columns.kind, columns.outcome, columns.recorded_at)
+    found: dict[str, dict[str, list[tuple[datetime, bool]]]] = {}
+    for row in connection.execute(query.where(columns.kind.in_(("freshness", "reconcile"))).order_by(columns.id)):
+        found.setdefault(row.subject, {}).setdefault(row.kind, []).append((row.recorded_at, row.outcome == "met"))
     return found
 
 

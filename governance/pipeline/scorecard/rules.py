@@ -79,6 +79,14 @@ def _has_source(moment: Moment) -> Fact:
     return _share(moment.datasets, lambda t: t.has_source, "datasets")
 
 
+def _on_time(moment: Moment) -> Fact:
+    return _share(moment.datasets, lambda t: t.on_time, "datasets")
+
+
+def _reconciled(moment: Moment) -> Fact:
+    return _share(moment.datasets, lambda t: t.reconciled, "datasets")
+
+
 def _stored(moment: Moment) -> Fact:
     return _share((t for t in moment.datasets if t.newest), lambda t: not t.waits, "datasets")
 
@@ -188,20 +196,24 @@ def _reviewed(moment: Moment) -> Fact:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("collect", "source", 15, "the contract names a source",
+    Rule("collect", "source", 10, "the contract names a source",
          "a contract without one is a promise that nobody can keep", "contracts", _has_source),
-    Rule("collect", "landed", 45, "with a source, a batch has landed",
+    Rule("collect", "landed", 35, "with a source, a batch has landed",
          "what never came in cannot be governed", "batch", _landed),
-    Rule("collect", "no_failure", 40, "with a source, the newest try did not fail",
+    Rule("collect", "no_failure", 25, "with a source, the newest try did not fail",
          "a failure that nothing newer makes up for means that readers see old data", "ledger_entry, kind failure", _collected),
-    Rule("store", "stored", 30, "the newest batch is stored and judged",
+    Rule("collect", "on_time", 30, "with an agreed service level, the newest observation of freshness is met",
+         "late data is wrong data for whoever needs it today", "observation, kind freshness", _on_time),
+    Rule("store", "stored", 25, "the newest batch is stored and judged",
          "a batch that is stuck is neither used nor refused", "batch", _stored),
-    Rule("store", "parsed", 20, "the share of records of the newest batch that a parser accepts",
+    Rule("store", "parsed", 15, "the share of records of the newest batch that a parser accepts",
          "an unparsed line is data that is there and cannot be read", "batch, judged value", _parsed),
     Rule("store", "conserved", 20, "the newest batch keeps the conservation law",
          "parsed + unparsed = passed + quarantined + rejected + duplicates: no row is lost or made up", "batch, judged value", _balanced),
-    Rule("store", "encrypted", 30, "every field that is sensitive by its contract is encrypted in it",
+    Rule("store", "encrypted", 25, "every field that is sensitive by its contract is encrypted in it",
          "who copies the disk must get nothing", "lake_file", _encrypted),
+    Rule("store", "reconciled", 15, "compared with its live source, the newest comparison found nothing lost",
+         "what was lost on the way is seen by nobody who looks at the lake alone", "observation, kind reconcile", _reconciled),
     Rule("manage", "let_in", 20, "the newest verdict was not stop",
          "a stop leaves readers with what they had", "validation", _let_in),
     Rule("manage", "rules_met", 35, "the share of rows that meet it, over all rules of newest verdicts",

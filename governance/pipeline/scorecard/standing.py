@@ -38,6 +38,11 @@ class Standing:
     lineage: bool | None = None
     """Whether the lineage of the newest build is complete; None of a dataset, and before a build."""
 
+    on_time: bool | None = None
+    """What the newest observation of freshness said; None where no service level is agreed, or nothing was observed yet."""
+    reconciled: bool | None = None
+    """What the newest comparison with the live source said; None before one."""
+
     @property
     def tally(self) -> Tally:
         """All rules of the newest verdict together."""
@@ -87,6 +92,13 @@ class Around:
     failures: Sequence[datetime] = ()
     lineage: Sequence[tuple[datetime, bool]] = field(default_factory=tuple)
     """(built at, whether its lineage is complete), oldest first."""
+    observed: Mapping[str, Sequence[tuple[datetime, bool]]] = field(default_factory=dict)
+    """Kind of observation -> (at, whether it was met), oldest first."""
+
+    def newest(self, kind: str, at: datetime) -> bool | None:
+        """What the newest observation of a kind said then."""
+        found = [met for when, met in self.observed.get(kind, ()) if when <= at]
+        return found[-1] if found else None
 
 
 def standing(table: TableFacts, contract: Dataset, around: Around, at: datetime, old_before: datetime) -> Standing:
@@ -112,4 +124,6 @@ def standing(table: TableFacts, contract: Dataset, around: Around, at: datetime,
             opened <= old_before and (closed is None or closed > at) for opened, closed in around.incidents
         ),
         lineage=built[-1] if built else None,
+        on_time=around.newest("freshness", at),
+        reconciled=around.newest("reconcile", at),
     )
