@@ -1,8 +1,9 @@
 """Whether a number is like those before it: median and median absolute deviation, which a few odd batches do not move. Pure, no training.
 
-A batch is unlike when it lies further from the median than `LIMIT` deviations (Iglewicz and Hoaglin's 3.5, with 1.4826 MAD as the deviation of a
-normal). Small histories know their spread badly, so the limit is wider there; and a spread of zero counts as `floor`, so that a constant may move
-a little. Trends and seasons are not modelled: a number that grows steadily moves its own median along.
+A number is unlike when it lies further from the median than 3.5 deviations (Iglewicz and Hoaglin's limit, with 1.4826 MAD as the deviation of a
+normal); of one among many that are judged together further, so that all of them together are as seldom wrong. Small histories know their spread
+badly, so the limit is wider there; and a spread of zero counts as `floor`, so that a constant may move a little.
+Trends and seasons are not modelled: a number that grows steadily moves its own median along.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ MOST = 60
 """Newest batches before it that are looked at."""
 LIMIT = 3.5
 _NORMAL = 1.4826
+_TAIL = statistics.NormalDist().cdf(-LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class Place:
         return self.score > self.limit
 
 
-def place(value: float, before: Sequence[float], *, floor: float) -> Place | None:
-    """The place of `value` after `before` (oldest first); None where there are too few.
+def place(value: float, before: Sequence[float], *, floor: float, among: int = 1) -> Place | None:
+    """The place of `value` after `before` (oldest first), one of `among` numbers that are judged together; None where there are too few.
 
     >>> place(100.0, [10.0, 11, 9, 10, 12, 10, 9, 11], floor=1.0).unlike, place(12.0, [10.0, 11, 9, 10, 12, 10, 9, 11], floor=1.0).unlike
     (True, False)
@@ -48,4 +50,5 @@ def place(value: float, before: Sequence[float], *, floor: float) -> Place | Non
     median = statistics.median(known)
     deviation = max(_NORMAL * statistics.median(abs(x - median) for x in known), floor)
     score = abs(value - median) / deviation if deviation > 0 else 0.0 if value == median else float("inf")
-    return Place(value, median, deviation, score, LIMIT * (1.0 + 8.0 / len(known)))
+    limit = -statistics.NormalDist().inv_cdf(_TAIL / max(1, among))
+    return Place(value, median, deviation, score, limit * (1.0 + 8.0 / len(known)))

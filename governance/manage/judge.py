@@ -59,8 +59,10 @@ def judge(
     database: Database,
     actor: Actor,
     namespace: str = "gov",
+    unlike: Sequence[str] = (),
 ) -> Judged:
-    """The verdict on a stored batch, let in unless it is stop. A batch that was judged gives its value again.
+    """The verdict on a stored batch, let in unless it is stop. A batch that was judged gives its value again. `unlike` names what stops it
+    besides its rules (`manage.drift`).
 
     The caller holds the dataset's lease since store. Raises NotReady when it is not stored, Conflict when it has to be stored again (the
     rules changed, or the table moved under a batch that depends on it), Damaged when the conservation law does not hold.
@@ -83,6 +85,7 @@ def judge(
         rows=counts.parsed + counts.unparsed,
         quarantined=counts.quarantined,
         meta={**meta, "counts": asdict(counts)},
+        stopped_by=unlike,
     )
     crash_point("manage.after_verdict")
     decision = _Decision(row, stored, counts, outcome, reasons, result, rules.hash)

@@ -9,7 +9,7 @@ go                  neither; rows of severity quarantine are set aside whether o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from governance.catalog.rules import Expectation, RowRules
@@ -53,11 +53,13 @@ def verdict(
     quarantined: int,
     sets_aside: bool = True,
     meta: Mapping[str, Any] | None = None,
+    stopped_by: Sequence[str] = (),
 ) -> tuple[Outcome, tuple[str, ...], str]:
     """(outcome, ids of what stopped or warned, JSON text of GX's suite result).
 
     `rows` are all records of the batch, unparsed ones too, of which `quarantined` were set aside. The result holds counts, and no
     value of an encrypted column. An expectation without a metric, or whose rule errored, errors: it is never a pass.
+    `stopped_by` are reasons from elsewhere that stop it.
     `sets_aside` False says that no row can be set aside (a curated table): there a failure of severity quarantine stops.
     """
     judgements = judge_expectations(rules.expectations, lambda e, name: _metric(dataset, metrics, e, name))
@@ -68,7 +70,7 @@ def verdict(
     warned = [j.expectation.id for j in failed if severity(j.expectation) == "warn"]
     too_many = rows > 0 and quarantined / rows > dataset.max_quarantine
     whole = sets_aside and dataset.load_mode in ("full", "snapshot_diff")
-    stops = [*errored, *stopped, *([MAX_QUARANTINE] if too_many else [])]
+    stops = [*errored, *stopped, *([MAX_QUARANTINE] if too_many else []), *stopped_by]
     stops += [NOTHING_PASSED] if whole and 0 < rows <= quarantined else []
     warned += [NO_RECORD] if whole and rows == 0 else []
     outcome: Outcome = "stop" if stops else "go_with_warnings" if warned else "go"

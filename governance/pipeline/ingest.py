@@ -18,6 +18,7 @@ from governance.collect import collect
 from governance.errors import Conflict, Damaged, GovernanceError, NotReady
 from governance.manage import compile_rules, judge
 from governance.pipeline.context import Context
+from governance.pipeline.drift import examine
 from governance.pipeline.steps import Done, Report, Step, StepOutcome, attempt, silent
 from governance.state import batches, tables
 from governance.state.values import Actor, Judged, Outcome, Stored, Window
@@ -231,6 +232,7 @@ def _manage_one(context: Context, dataset: Dataset, batch: str, actor: Actor, st
 def _judged(context: Context, dataset: Dataset, batch: str, actor: Actor, storing: Actor) -> Judged:
     """The verdict. What has moved under the batch, or files that are gone, are mended by the store pass; damage that stays is raised."""
     rules = rules_of(context, dataset)
+    unlike = examine(context, dataset, batch, actor.run)
     damaged = False
     for _ in range(_TRIES):
         try:
@@ -242,6 +244,7 @@ def _judged(context: Context, dataset: Dataset, batch: str, actor: Actor, storin
                 database=context.database,
                 actor=actor,
                 namespace=context.settings.lineage_namespace,
+                unlike=unlike,
             )
         except Conflict:
             pass

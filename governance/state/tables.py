@@ -204,6 +204,19 @@ observation = Table(
     Index("ix_observation_looked_at", "looked_at", "id"),
 )
 
+# Metrics of a batch's passed rows (`manage.drift`), of clear columns and tokens alone: what later batches are compared with.
+batch_profile = Table(
+    "batch_profile",
+    metadata,
+    Column("batch", String(255), ForeignKey("batch.id"), primary_key=True),
+    Column("dataset", String(255), nullable=False),
+    Column("window_start", Instant, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("unlike", Text, nullable=False),  # JSON list of expectations that it does not meet
+    Column("metrics", Text, nullable=False),
+    Index("ix_batch_profile_dataset", "dataset", "window_start"),
+)
+
 # An expectation that fails, from the first validation (or observation) that found it failing to the one that found it met again.
 incident = Table(
     "incident",
