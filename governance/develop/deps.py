@@ -42,10 +42,14 @@ def compose(outer: Use, dep: Dep) -> Dep:
 
 
 def merge(operation: exp.SetOperation, left: Trace, right: Trace) -> Trace:
-    """Columns by position, named by the left side."""
+    """Columns by position, named by the left side; by their names where the operation says so."""
     if isinstance(operation, exp.Union):
-        pairs = zip(left.columns.items(), right.columns.values(), strict=False)
-        columns = {name: deps | more for (name, deps), more in pairs}
+        if operation.args.get("by_name"):
+            names = dict.fromkeys([*left.columns, *right.columns])
+            columns = {name: left.columns.get(name, NONE) | right.columns.get(name, NONE) for name in names}
+        else:
+            pairs = zip(left.columns.items(), right.columns.values(), strict=False)
+            columns = {name: deps | more for (name, deps), more in pairs}
         rows = left.rows | right.rows
         return Trace(columns, rows | whole_rows(columns) if operation.args.get("distinct") else rows)
     filters = {compose(Use("INDIRECT", "FILTER"), d) for deps in right.columns.values() for d in deps}

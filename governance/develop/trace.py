@@ -15,6 +15,7 @@ from sqlglot import exp
 from sqlglot.optimizer.scope import Scope
 
 from governance.develop.deps import NONE, Dep, Deps, Trace, compose, merge, whole_rows
+from governance.develop.trace_pivot import pivot_column, pivot_rows
 from governance.develop.uses import Use, is_aggregate, uses
 
 
@@ -66,8 +67,9 @@ class Tracer:
             if any(not isinstance(star.parent, exp.Count) for star in projection.find_all(exp.Star, exp.Columns)):
                 self.unknown.append(Unknown("the columns of * cannot be told", projection))
             columns[projection.alias_or_name] = self.deps(scope, projection, Use())
-        for name, subtype in (("where", "FILTER"), ("having", "FILTER"), ("qualify", "FILTER"), ("order", "SORT")):
-            rows |= self._clause(scope, select.args.get(name), Use("INDIRECT", subtype))  # type: ignore[arg-type]
+        for name in ("where", "having", "qualify", "limit", "offset"):
+            rows |= self._clause(scope, select.args.get(name), Use("INDIRECT", "FILTER"))
+        rows |= self._sort(scope, select, columns)
         rows |= self._group(scope, select)
         for join in select.args.get("joins") or ():
             rows |= self._clause(scope, join.args.get("on"), Use("INDIRECT", "JOIN"))
@@ -110,6 +112,8 @@ class Tracer:
                 if any(pivot.alias == table for pivot in node.args.get("pivots") or ()):
                     return self._pivot_column(at, node, name)
             source = at.sources.get(table)
+            if isinstance(source, exp.Table) and isinstance(source.this, exp.Func):
+                return self.deps(at, source.this, Use("DIRECT", "TRANSFORMATION"))
             if source is not None:
                 return self._of_source(source, name, column)
             at = at.parent
@@ -175,6 +179,12 @@ class Tracer:
             else [clause]
         )
         return frozenset().union(*(self.deps(scope, part, use) for part in parts if isinstance(part, exp.Expr)))
+
+    def _sort(self, scope: Scope, select: exp.Select, columns: Mapping[str, Deps]) -> Deps:
+        order = select.args.get("order")
+        if order is not None and any(isinstance(o.this, exp.Var) for o in order.expressions):  # ORDER BY ALL
+            return frozenset(compose(Use("INDIRECT", "SORT"), dep) for deps in columns.values() for dep in deps)
+        return self._clause(scope, order, Use("INDIRECT", "SORT"))
 
     def _group(self, scope: Scope, select: exp.Select) -> Deps:
         group = select.args.get("group")
@@ -243,35 +253,20 @@ class Tracer:
         return Trace(dict.fromkeys(names or [expression.alias or "unnest"], frozenset(deps)))
 
     def _pivot_column(self, scope: Scope, node: exp.Expr, name: str) -> Deps:
-        """A column that passes a PIVOT, or one that it makes: an aggregation that the FOR columns decide."""
-        pivot = node.args["pivots"][0]
+        """A column of a PIVOT or UNPIVOT."""
         source = scope.sources[node.alias_or_name]
-        try:
-            passed = name in self._source_columns(source) and name not in _pivot_inner(pivot)
-        except Unknown:
-            passed = False
-        if passed:
-            return self._of_source(source, name, node)
-        if pivot.args.get("unpivot"):
-            raise Unknown("UNPIVOT has no column lineage", pivot)
-        found: set[Dep] = set()
-        for aggregate in pivot.expressions:
-            for leaf, use in uses(aggregate.unalias(), Use(), {}):
-                found |= {compose(use, dep) for dep in self._of_source(source, leaf.name, leaf)}
-        for leaf in _pivot_fields(pivot):
-            found |= {compose(Use("INDIRECT", "CONDITIONAL"), dep) for dep in self._of_source(source, leaf.name, leaf)}
-        return frozenset(found)
+        columns = list(self._source_columns(source))
+        return pivot_column(node.args["pivots"][0], name, columns, lambda c, at: self._of_source(source, c, at))
 
     def _pivot_rows(self, scope: Scope, node: exp.Expr) -> Deps:
-        """A PIVOT groups by every column that it does not use."""
+        """What a PIVOT or UNPIVOT decides of the rows."""
         pivots = node.args.get("pivots") or ()
-        if not pivots or pivots[0].args.get("unpivot"):
+        if not pivots:
             return NONE
         try:
             source = scope.sources[node.alias_or_name]
-            passed = [c for c in self._source_columns(source) if c not in _pivot_inner(pivots[0])]
-            group = Use("INDIRECT", "GROUP_BY")
-            return frozenset(compose(group, d) for c in passed for d in self._of_source(source, c, node))
+            columns = list(self._source_columns(source))
+            return pivot_rows(pivots[0], columns, lambda c, at: self._of_source(source, c, at))
         except Unknown as unknown:
             self.unknown.append(unknown)
             return NONE
@@ -280,12 +275,3 @@ class Tracer:
 def _is_recursive(scope: Scope) -> bool:
     with_ = scope.expression.find_ancestor(exp.With)
     return bool(with_ is not None and with_.args.get("recursive") and isinstance(scope.expression.parent, exp.CTE))
-
-
-def _pivot_fields(pivot: exp.Expr) -> list[exp.Column]:
-    return [c for f in pivot.args.get("fields") or () for c in f.this.find_all(exp.Column)]
-
-
-def _pivot_inner(pivot: exp.Expr) -> set[str]:
-    aggregated = {c.name for e in pivot.expressions for c in e.find_all(exp.Column)}
-    return aggregated | {c.name for c in _pivot_fields(pivot)}

@@ -169,6 +169,93 @@ GOLDEN = {
         "division: r.division IDENTITY | a: i.salary AGGREGATION | a: i.kind CONDITIONAL | *: r.division GROUP_BY "
         "| *: r.id_number__token JOIN | *: i.id_number__token JOIN",
     ),
+    "pivot with several aggregates": (
+        "SELECT p.month, p.a_s, p.a_n FROM (SELECT month, kind, salary FROM social.insured) "
+        "PIVOT (sum(salary) AS s, count(*) AS n FOR kind IN ('a')) AS p",
+        "month: i.month IDENTITY | a_s: i.salary AGGREGATION | a_s: i.kind CONDITIONAL | a_n: i.kind CONDITIONAL "
+        "| *: i.month GROUP_BY",
+    ),
+    "pivot read by star": (
+        "SELECT * FROM (SELECT month, kind, salary FROM social.insured) PIVOT (sum(salary) FOR kind IN ('a'))",
+        "month: i.month IDENTITY | a: i.salary AGGREGATION | a: i.kind CONDITIONAL | *: i.month GROUP_BY",
+    ),
+    "unpivot": (
+        "SELECT u.kind, u.k, u.v FROM (SELECT kind, month, _row FROM social.insured) UNPIVOT (v FOR k IN (month, _row)) AS u",
+        "kind: i.kind IDENTITY | v: i.month IDENTITY | v: i._row IDENTITY | *: i.month FILTER | *: i._row FILTER",
+    ),
+    "unpivot with nulls and other names": (
+        "SELECT u.x, u.z FROM (SELECT kind, month, _row FROM social.insured) "
+        "UNPIVOT INCLUDE NULLS (v FOR k IN (month, _row)) AS u(x, y, z)",
+        "x: i.kind IDENTITY | z: i.month IDENTITY | z: i._row IDENTITY",
+    ),
+    "unnest of structs": (
+        "SELECT u.x.n AS n FROM (SELECT [{'n': name, 'd': division}] AS l FROM police.residents) s, unnest(s.l) AS u(x)",
+        "n: r.name TRANSFORMATION | n: r.division TRANSFORMATION",
+    ),
+    "a field of a struct by brackets": (
+        "SELECT a['b'] AS b FROM (SELECT {'b': name} AS a FROM police.residents) s",
+        "b: r.name TRANSFORMATION",
+    ),
+    "lambda": (
+        "SELECT list_transform(string_split(name, ' '), lambda x: x || division) AS l FROM police.residents",
+        "l: r.name TRANSFORMATION | l: r.division TRANSFORMATION",
+    ),
+    "union by name": (
+        "SELECT name AS x, division AS y FROM police.residents UNION ALL BY NAME SELECT month AS y, kind AS x FROM social.insured",
+        "x: r.name IDENTITY | x: i.kind IDENTITY | y: r.division IDENTITY | y: i.month IDENTITY",
+    ),
+    "union by name with columns of one side": (
+        "SELECT name AS x FROM police.residents UNION ALL BY NAME SELECT month AS y, kind AS x FROM social.insured",
+        "x: r.name IDENTITY | x: i.kind IDENTITY | y: i.month IDENTITY",
+    ),
+    "intersect": (
+        "SELECT division AS x FROM police.residents INTERSECT SELECT kind FROM social.insured",
+        "x: r.division IDENTITY | *: r.division GROUP_BY | *: i.kind FILTER",
+    ),
+    "set operations in brackets": (
+        "(SELECT name AS x FROM police.residents UNION ALL SELECT kind FROM social.insured) EXCEPT SELECT division FROM police.residents",
+        "x: r.name IDENTITY | x: i.kind IDENTITY | *: r.name GROUP_BY | *: i.kind GROUP_BY | *: r.division FILTER",
+    ),
+    "recursive cte by union": (
+        "WITH RECURSIVE t AS (SELECT kind AS k FROM social.insured UNION SELECT t.k || r.division FROM t "
+        "JOIN police.residents r ON r.name = t.k) SELECT k FROM t",
+        "k: i.kind IDENTITY | k: i.kind TRANSFORMATION | k: r.division TRANSFORMATION | *: i.kind GROUP_BY | *: i.kind JOIN "
+        "| *: r.division GROUP_BY | *: r.division JOIN | *: r.name JOIN",
+    ),
+    "correlated over two levels": (
+        "SELECT (SELECT max(i.month) FROM social.insured i WHERE EXISTS (SELECT 1 FROM social.insured j "
+        "WHERE j.kind = i.kind AND j.id_number__token = r.id_number__token)) AS m FROM police.residents r",
+        "m: i.month AGGREGATION | m: i.kind FILTER | m: i.id_number__token FILTER | m: r.id_number__token FILTER",
+    ),
+    "rollup": (
+        "SELECT kind, month, sum(salary) AS s FROM social.insured GROUP BY ROLLUP (kind, month)",
+        "kind: i.kind IDENTITY | month: i.month IDENTITY | s: i.salary AGGREGATION | *: i.kind GROUP_BY | *: i.month GROUP_BY",
+    ),
+    "semi join": (
+        "SELECT name FROM police.residents r SEMI JOIN social.insured i ON r.id_number__token = i.id_number__token",
+        "name: r.name IDENTITY | *: r.id_number__token JOIN | *: i.id_number__token JOIN",
+    ),
+    "window with filter and frame": (
+        "SELECT sum(salary) FILTER (WHERE month > 1) OVER (PARTITION BY kind ORDER BY month "
+        "RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM social.insured",
+        "s: i.salary AGGREGATION | s: i.month CONDITIONAL | s: i.month WINDOW | s: i.kind WINDOW",
+    ),
+    "window over groups": (
+        "SELECT kind, rank() OVER (ORDER BY sum(salary)) AS r FROM social.insured GROUP BY kind",
+        "kind: i.kind IDENTITY | r: i.salary WINDOW | *: i.kind GROUP_BY",
+    ),
+    "order by all": (
+        "SELECT name, division FROM police.residents ORDER BY ALL",
+        "name: r.name IDENTITY | division: r.division IDENTITY | *: r.name SORT | *: r.division SORT",
+    ),
+    "limit by a query": (
+        "SELECT kind FROM social.insured LIMIT (SELECT max(_row) FROM police.residents)",
+        "kind: i.kind IDENTITY | *: r._row FILTER",
+    ),
+    "range of a column": (
+        "SELECT r.name, g.n FROM police.residents r, range(r._row) AS g(n)",
+        "name: r.name IDENTITY | n: r._row TRANSFORMATION",
+    ),
     "struct": (
         "SELECT s.a.b AS c FROM (SELECT {'b': name, 'd': division} AS a FROM police.residents) s",
         "c: r.name TRANSFORMATION | c: r.division TRANSFORMATION",
@@ -226,7 +313,8 @@ def test_every_shape_is_accepted_and_run_by_duckdb(name: str) -> None:
         "DELETE FROM police.residents",
         "SELECT 1; SELECT 2",
         "SELECT (",
-        "FROM social.insured UNPIVOT (v FOR k IN (salary, score))",
+        "PIVOT social.insured ON kind USING sum(salary)",
+        "SELECT s.a.* FROM (SELECT {'b': name, 'c': division} AS a FROM police.residents) s",
     ],
 )
 def test_what_cannot_be_followed_is_a_fault_and_incomplete(sql: str) -> None:
