@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -52,7 +53,7 @@ def examine(sql: str) -> Statement:
     """The statement, if it may run at all. Raises Refused, without a word of `sql` in the message."""
     if len(sql) > MAX_CHARACTERS or "\0" in sql or any("\ud800" <= character <= "\udfff" for character in sql):
         raise Refused("the statement is too long, or holds what is no text", allowed=f"{MAX_CHARACTERS} characters")
-    with duckdb.connect(config=dict(LOCKED)) as con:
+    with _parser().cursor() as con:
         tree = _select(con, sql)
         nodes = tuple(_nodes(tree))
         for node in nodes:
@@ -62,6 +63,12 @@ def examine(sql: str) -> Statement:
             raise Refused("the tables of the statement cannot be told for certain", do="write <schema>.<table>")
     aliases = {part for node in nodes for part in _table_words(node)}
     return Statement(sql, tuple(sorted(tables)), frozenset(_words(tree)), _takes_everything(nodes, aliases), tree)
+
+
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    """The process's one DuckDB that parses: it holds no data and runs no statement of a user's."""
+    return duckdb.connect(config=dict(LOCKED))
 
 
 def _select(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:

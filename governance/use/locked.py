@@ -1,11 +1,15 @@
 """The locked worker: runs the user's one SELECT over streams of rows that the subject may see, and holds nothing else.
 
-It has no key, no path, no network and no right to start a program (`Limits(locked=True)`), and once its tables are
-filled it cannot open a file either. Whatever DuckDB has to say about an error stays here: what leaves is a code.
+It has no key, no path, no network and no right to start a program (`Limits(locked=True)`), and before the statement is
+looked at it cannot open a file either. Whatever DuckDB has to say about an error stays here: what leaves is a code.
+
+A table that the statement reads once, alone, is never held: its rows are answered as they stream through. Any other
+statement finds its tables filled.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -45,15 +49,16 @@ def run(
     """
     config = {**LOCKED, "threads": request["threads"], "memory_limit": f"{request['memory_mb']}MB"}
     with duckdb.connect(config=config) as con:
-        try:
-            _fill(con, request["tables"], inputs)
-        except duckdb.Error as error:
-            raise _coded(error) from None
         _warm(con)
         con.execute("SET allowed_configs = []")
         con.execute("SET lock_configuration = true")
         if not isolation.forbid_files():
             raise WorkerFailed("a locked worker could not give up files on this machine")
+        try:
+            if not _stream(con, request, inputs):
+                _fill(con, request["tables"], inputs)
+        except duckdb.Error as error:
+            raise _coded(error) from None
         try:
             statements = con.extract_statements(request["sql"])
             if len(statements) != 1 or not is_select(statements[0]):
@@ -66,22 +71,72 @@ def run(
         return {"rows": counted[0]}
 
 
+def prepare() -> None:
+    """What waits in a pool has everything loaded before it is asked."""
+    with duckdb.connect(config=dict(LOCKED)) as con:
+        _warm(con)
+
+
+def _stream(
+    con: duckdb.DuckDBPyConnection, request: Mapping[str, Any], inputs: Mapping[str, pa.RecordBatchReader]
+) -> bool:
+    """Let the one table be a view of its stream, when the plan of the statement reads it once; else False, and nothing
+    is there. A stream is never read twice: DuckDB refuses it.
+    """
+    if len(request["tables"]) != 1:
+        return False
+    [(name, table)] = request["tables"].items()
+    con.register(name, inputs[name])
+    view = _named(con, table)
+    con.execute(f"CREATE VIEW {view} AS SELECT * FROM {_quoted(name)}")  # noqa: S608  (quoted identifiers only)
+    if _scans(con, request["sql"]) == 1:
+        return True
+    con.execute(f"DROP VIEW {view}")
+    con.unregister(name)
+    return False
+
+
+def _scans(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    """How many times the plan of a SELECT reads a stream; 0 when there is no plan of it: then it fails where it is run."""
+    try:
+        statements = con.extract_statements(sql)
+        if len(statements) != 1 or not is_select(statements[0]):
+            return 0
+        rows = con.execute(f"EXPLAIN (FORMAT json) {statements[0].query}").fetchall()
+        plan = json.loads(rows[0][1])
+    except (duckdb.Error, ValueError, RecursionError):
+        return 0
+    found, left = 0, list(plan)
+    while left:
+        node = left.pop()
+        found += node["name"].strip() == "PYTHON_ARROW_SCAN"
+        left += node["children"]
+    return found
+
+
 def _fill(
     con: duckdb.DuckDBPyConnection, tables: Mapping[str, str], inputs: Mapping[str, pa.RecordBatchReader]
 ) -> None:
     for name, table in tables.items():
-        schema, _, short = table.partition(".")
-        target = f"{_quoted(schema)}.{_quoted(short)}"
-        con.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
+        target = _named(con, table)
         con.register(name, inputs[name])
         con.execute(f"CREATE TABLE {target} AS SELECT * FROM {_quoted(name)}")  # noqa: S608  (quoted identifiers only)
         con.unregister(name)
 
 
+def _named(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    schema, _, short = table.partition(".")
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
+    return f"{_quoted(schema)}.{_quoted(short)}"
+
+
 def _warm(con: duckdb.DuckDBPyConnection) -> None:
     """Load whatever Python and DuckDB load on first use: afterwards no file can be opened."""
-    for _ in con.sql("SELECT 1 AS one, DATE '2000-01-01' AS day, 1.5 AS number, now() AS at").to_arrow_reader(1):
+    rows = con.sql("SELECT 1 AS one, DATE '2000-01-01' AS day, 1.5 AS number, now() AS at").to_arrow_reader(1)
+    con.register("__warm", rows.read_all().to_reader())
+    for _ in con.sql("SELECT * FROM __warm").to_arrow_reader(1):
         pass
+    con.unregister("__warm")
 
 
 def _limited(reader: pa.RecordBatchReader, max_rows: int | None, counted: list[int]) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,7 @@
 """Disposable child processes: a named entry point, a request, limits, Arrow streams in and out.
 
 In: `start("package.module:function", request, limits=…, inputs=…)`. Out: a `Worker` with `.stream()` (Arrow) and
-`.result()` (JSON). Start reading at `parent.py` (spawning, limits, errors), then `child.py` (the other side) and
+`.result()` (JSON). Start reading at `parent.py` (limits, errors), `pool.py` (starting, and waiting ready), then `child.py` (the other side) and
 `isolation.py` (network and system calls). An entry is `def f(request, inputs, emit) -> dict`; it knows nothing of its
 parent but what the request says, and opens a keystore itself.
 

@@ -1,6 +1,7 @@
-"""The other side of a worker: `python -P -m governance.workers.child ENTRY`, started by `parent.py` and by nobody else.
+"""The other side of a worker: `python -P -m governance.workers.child ENTRY`, started by `pool.py` and by nobody else.
 
-It reads one length-prefixed JSON message from standard input, isolates itself while it has one thread, calls the
+Standard input is a socket to the parent. By the first message it isolates itself, while it has one thread, and, when it
+is to wait in a pool, imports its entry; with the second come the request and the pipes of its streams. It calls the
 entry, and answers on the result pipe. What it raises is told by class and attributes when the class is ours, else by
 class and place alone: an engine's text may hold values.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -23,15 +25,24 @@ from governance.workers import isolation
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_MOST_PIPES = 250
+
 
 def main(entry: str) -> None:
     """Run the worker to its end. Exit code 0 whenever an answer was written."""
-    length = int.from_bytes(sys.stdin.buffer.read(8), "big")
-    message = json.loads(sys.stdin.buffer.read(length))
-    isolation.settle(message["parent"])
-    few_arenas()
-    answer = _answer(entry, message)
-    with os.fdopen(message["result_fd"], "wb") as pipe:
+    with socket.socket(fileno=os.dup(0)) as control:
+        begun = _message(control)
+        isolation.settle(begun["parent"])
+        few_arenas()
+        failed = _isolated(entry, begun)
+        _, descriptors, _, _ = socket.recv_fds(control, 1, _MOST_PIPES)
+        if not descriptors:
+            leave(0)  # nobody needs it any more
+        message = _message(control)
+    os.close(0)
+    *inputs, output, result = descriptors
+    answer = failed or _answer(entry, message, dict(zip(message["inputs"], inputs, strict=True)), output)
+    with os.fdopen(result, "wb") as pipe:
         pipe.write(json.dumps(answer).encode("utf-8"))
     leave(0)
 
@@ -57,19 +68,43 @@ def told(error: BaseException) -> dict[str, Any]:
     return {"class": "WorkerFailed", "found": type(error).__name__, "where": place, "allowed": "", "do": ""}
 
 
-def _answer(entry: str, message: Mapping[str, Any]) -> dict[str, Any]:
+def _isolated(entry: str, begun: Mapping[str, Any]) -> dict[str, Any]:
+    """Give up what the parent said; an answer that says why not, or none. What waits also prepares its entry."""
     try:
-        limits = message["limits"]
-        isolation.limit_data(limits["memory_mb"])
-        apart = limits["network"] or isolation.leave_network()
-        if limits["locked"] and not isolation.forbid_reach() and not apart:
+        apart = begun["network"] or isolation.leave_network()
+        if begun["locked"] and not isolation.forbid_reach() and not apart:
             return {"error": told(errors.WorkerFailed("a locked worker could not give up the network", do="see docs"))}
+        if begun["ready"]:
+            getattr(importlib.import_module(entry.partition(":")[0]), "prepare", int)()
+    except BaseException as error:
+        return {"error": told(error)}
+    return {}
+
+
+def _answer(entry: str, message: Mapping[str, Any], inputs: Mapping[str, int], output: int) -> dict[str, Any]:
+    try:
+        isolation.limit_data(message["limits"]["memory_mb"])
         module, _, name = entry.partition(":")
         function = getattr(importlib.import_module(module), name)
-        result = function(message["request"], _inputs(message["input_fds"]), _emitter(message["output_fd"]))
+        result = function(message["request"], _inputs(inputs), _emitter(output))
     except BaseException as error:
         return {"error": told(error)}
     return {"result": result}
+
+
+def _message(control: socket.socket) -> dict[str, Any]:
+    """The next length-prefixed JSON message; the process ends when the parent has gone."""
+    return json.loads(_bytes(control, int.from_bytes(_bytes(control, 8), "big")))  # type: ignore[no-any-return]
+
+
+def _bytes(control: socket.socket, size: int) -> bytes:
+    found = bytearray()
+    while len(found) < size:
+        part = control.recv(size - len(found))
+        if not part:
+            leave(0)
+        found += part
+    return bytes(found)
 
 
 def _inputs(descriptors: Mapping[str, int]) -> dict[str, pa.RecordBatchReader]:

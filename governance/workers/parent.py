@@ -15,11 +15,9 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +26,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from governance import errors
+from governance.workers import pool
 from governance.workers.limits import Limits
 
 _PIPE_BYTES = 1 << 20
@@ -43,7 +42,8 @@ class Worker:
     """One child, running from construction on. Use as a context manager; leaving it kills what still runs.
 
     `stream` and `result` raise the child's own error when its class is ours, else WorkerFailed with a reason and no
-    engine text. The kernel ends the child with the *thread* that started it.
+    engine text. The kernel ends the child with the *thread* that started it: this one, or the pool's, which lives as long
+    as the process.
     """
 
     def __init__(self, entry: str, request: Mapping[str, Any], limits: Limits, inputs: Mapping[str, Input]) -> None:
@@ -51,34 +51,19 @@ class Worker:
         self._killed_for: errors.GovernanceError | None = None
         self._input_error: BaseException | None = None
         self._answer = b""
-        self._over = threading.Event()
+        self._over, self._left = threading.Event(), False
         self._stream: pa.RecordBatchReader | None = None
-        pipes = {name: _pipe(write_end_to_child=False) for name in inputs}
-        output_read, output_write = _pipe(write_end_to_child=True)
-        result_read, result_write = _pipe(write_end_to_child=True)
-        theirs = [read for read, _ in pipes.values()] + [output_write, result_write]
-        message = {
-            "request": dict(request),
-            "limits": asdict(limits),
-            "parent": os.getpid(),
-            "input_fds": {name: read for name, (read, _) in pipes.items()},
-            "output_fd": output_write,
-            "result_fd": result_write,
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "governance.workers.child", entry],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=_environment(),
-            pass_fds=theirs,
-            start_new_session=True,
-        )
-        for descriptor in theirs:
-            os.close(descriptor)
+        asked = {"request": dict(request), "limits": asdict(limits), "inputs": list(inputs)}
+        message = json.dumps(asked).encode("utf-8")
+        pipes = {name: _pipe() for name in inputs}
+        output_read, output_write = _pipe()
+        result_read, result_write = _pipe()
+        theirs = [*(read for read, _ in pipes.values()), output_write, result_write]
+        child = pool.take(entry, limits)
+        self._process = child.process
         self._output = io.BufferedReader(io.FileIO(output_read, "rb"), _PIPE_BYTES)
         self._threads = [
-            self._thread(self._send, json.dumps(message).encode("utf-8")),
+            self._thread(self._ask, child, message, theirs),
             self._thread(self._read_answer, result_read),
             *(self._thread(self._feed, inputs[name], write) for name, (_, write) in pipes.items()),
             self._thread(self._watch),
@@ -94,6 +79,9 @@ class Worker:
             self.kill()
         self._process.wait()
         self._over.set()
+        if not self._left:
+            self._left = True
+            pool.used()
         for thread in self._threads:
             thread.join(timeout=1.0)
         with contextlib.suppress(OSError):
@@ -172,11 +160,10 @@ class Worker:
         thread.start()
         return thread
 
-    def _send(self, message: bytes) -> None:
-        pipe = self._process.stdin
-        assert pipe is not None
-        with contextlib.suppress(OSError), pipe:
-            pipe.write(len(message).to_bytes(8, "big") + message)
+    def _ask(self, child: pool.Child, message: bytes, descriptors: Sequence[int]) -> None:
+        child.ask(message, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _read_answer(self, descriptor: int) -> None:
         with os.fdopen(descriptor, "rb") as pipe:
@@ -233,18 +220,11 @@ def raised(told: Mapping[str, Any]) -> errors.GovernanceError:
     return kind(told["found"], where=told["where"], allowed=told["allowed"], do=told["do"])
 
 
-def _pipe(*, write_end_to_child: bool) -> tuple[int, int]:
+def _pipe() -> tuple[int, int]:
     read, write = os.pipe()
     with contextlib.suppress(OSError):  # the system's limit on pipe memory is not ours to judge
         fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    os.set_inheritable(write if write_end_to_child else read, True)
     return read, write
-
-
-def _environment() -> dict[str, str]:
-    """PATH, LANG, PYTHON* and GOV_CRASH_AT: no credentials reach a worker by its environment."""
-    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "GOV_CRASH_AT") or k.startswith("PYTHON")}
-    return {**kept, "PYTHONFAULTHANDLER": ""}
 
 
 def _anonymous_mb(pid: int) -> int:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from governance.errors import Refused, WorkerFailed
-from governance.workers import Limits, start
+from governance.workers import Limits, pool, start
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +121,51 @@ def test_a_locked_worker_reaches_neither_network_nor_programs():
             assert "worked" not in worker.result().values()
         with start("entries:reach", request, limits=Limits(network=True)) as worker:
             assert worker.result() == {"connect": "worked", "program": "worked"}
+
+
+@pytest.fixture
+def waiting():
+    limits = Limits(locked=True)
+    pool.keep("entries:reach", limits, 2)
+    _until(lambda: pool.ready("entries:reach", limits) == 2)
+    yield limits
+    pool.close()
+
+
+def _until(holds):
+    for _ in range(1500):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("not within 30 seconds")
+
+
+def test_what_waits_answers_one_request_and_another_takes_its_place(waiting):
+    with start("entries:reach", {"port": 1}, limits=waiting) as worker:
+        assert "worked" not in worker.result().values()
+        first = worker.pid
+    _until(lambda: pool.ready("entries:reach", waiting) == 2)
+    with start("entries:reach", {"port": 1}, limits=waiting) as worker:
+        assert worker.pid != first
+        assert "worked" not in worker.result().values()
+    assert _group_ended(first)
+
+
+def test_a_waiting_process_that_died_is_not_given_away(waiting):
+    [kind] = pool._POOL._waiting
+    for child in pool._POOL._waiting[kind]:
+        os.kill(child.process.pid, 9)
+        child.process.wait()
+    with start("entries:reach", {"port": 1}, limits=waiting) as worker:
+        assert "worked" not in worker.result().values()
+
+
+def test_what_waits_is_of_one_kind_alone_and_ends_with_the_pool(waiting):
+    [kind] = pool._POOL._waiting
+    pids = [child.process.pid for child in pool._POOL._waiting[kind]]
+    with start("entries:double", {"greeting": ""}, inputs={"numbers": _numbers()}) as worker:
+        assert worker.pid not in pids
+        worker.stream().read_all()
+    pool.close()
+    assert all(_group_ended(pid) for pid in pids)
+    assert pool.ready("entries:reach", waiting) == 0
