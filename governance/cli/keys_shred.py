@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from governance.cli.administrators import require_security
 from governance.cli.signing import private_key
 from governance.config import load_settings
 
@@ -60,7 +59,6 @@ def shred_command(
 
     Example: gov keys shred --dataset tax.invoices
     """
-    require_security("keys shred")
     from governance.pipeline.context import open_context
     from governance.pipeline.shred import destroy, keep
     from governance.pipeline.shred_plan import Selection, plan

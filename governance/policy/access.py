@@ -50,6 +50,7 @@ to a field, the most restrictive outcome wins (`lattice.py`), so write the `wher
         action: raw
         consent: cohort-2026          # only rows of persons who consented to it: gov access consent
     break_glass: {roles: [caseworker], purposes: [benefits], max_level: L3, max_hours: 4}    # permits.py
+    administrators: {system: [user:zhang], security: [user:qian], audit: [user:sun]}         # administrators.py
 
 A rule with a row filter opens only tables that have the filter's columns. All row filters of the rules that open a
 table to a subject hold together, consents with them. A rule with `consent: <scope>` (or `{scope: ..., domain: ...}`,
@@ -71,6 +72,7 @@ from pydantic import Field as Constraint
 from governance.catalog.types import Catalogue, Level
 from governance.errors import DeclarationError, Fault
 from governance.policy.access_faults import meaning_faults
+from governance.policy.administrators import Administrators, administrator_faults
 from governance.policy.filters import Written
 from governance.policy.lattice import Outcome
 from governance.policy.permits import BreakGlass
@@ -202,11 +204,16 @@ class Access(_Model):
     purposes: tuple[Purpose, ...] = ()
     subjects: tuple[Subject, ...] = ()
     approvers: tuple[Approver, ...] = ()
+    administrators: Administrators | None = None
     break_glass: BreakGlass | None = None
     rules: tuple[Rule, ...] = ()
 
     def subject(self, name: str) -> Subject | None:
         return next((subject for subject in self.subjects if subject.name == name), None)
+
+    def office(self, subject: str) -> str | None:
+        """Which administrator `subject` is; None when they are none."""
+        return self.administrators.office(subject) if self.administrators else None
 
     def rule(self, rule_id: str) -> Rule:
         """KeyError if there is none."""
@@ -243,7 +250,9 @@ def parse_access(text: str, file: str, catalogue: Catalogue) -> Access:
     except ValidationError as error:
         faults = dict.fromkeys(_shape_fault(source, dict(item)) for item in error.errors(include_url=False))
         raise DeclarationError(tuple(faults)) from None
-    faults = dict.fromkeys(meaning_faults(access, source, catalogue))
+    faults = dict.fromkeys(
+        (*meaning_faults(access, source, catalogue), *administrator_faults(access, source, catalogue))
+    )
     if faults:
         raise DeclarationError(tuple(faults))
     return access

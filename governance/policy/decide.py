@@ -17,7 +17,7 @@ from typing import Any
 
 import cedarpy
 
-from governance.catalog.types import TOKEN_SUFFIX, ColumnType, Field, Level
+from governance.catalog.types import SENSITIVE, TOKEN_SUFFIX, ColumnType, Field, Level
 from governance.errors import Refused
 from governance.policy import filters
 from governance.policy.access import Access, Obligations, Rule, Subject
@@ -139,6 +139,9 @@ class Decider:
         answers: Iterable[tuple[Outcome, bool, tuple[str, ...]]],
         columns: Mapping[str, Column],
     ) -> Decision:
+        office = self.access.office(subject.name)
+        if office is not None and column.level in SENSITIVE:
+            return Decision(NONE, (), f"the {office} administrator reads nothing sensitive")
         opened: dict[str, Outcome] = {}
         closed: set[str] = set()
         for outcome, allowed, rules in answers:

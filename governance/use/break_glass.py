@@ -25,7 +25,7 @@ from governance.state.values import Actor
 from governance.use import history, signatures
 from governance.use.openable import chosen
 from governance.use.request_state import Request, add_step, find, keep, read_all
-from governance.use.requests import access_of, document_hash, facts_of, known, reason
+from governance.use.requests import access_of, document_hash, facts_of, known, no_administrator, reason
 
 DEFAULT_HOURS = 1
 _DEFAULT_REVIEW_DAYS = BreakGlass.model_fields["review_days"].default
@@ -77,6 +77,7 @@ def break_glass(
             because=reason(because),
             asked_at=at,
         )
+        no_administrator(access, made)
         document = statement(made)
         signed = document_hash(document)
         signature = sign(signatures.BREAKS, signed)

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from governance.catalog.types import Catalogue
+from governance.catalog.types import SENSITIVE, Catalogue
 from governance.errors import Refused
 from governance.ledger.entry import Json, canonical
 from governance.policy.access import Access, Subject, parse_access
@@ -61,7 +61,8 @@ def ask(
     `tables` mean all their fields to which `action` can be given, as they are now. Raises Refused for what could never
     be opened: raw above the clearance, a mask that does not fit, a field that nobody classified.
     """
-    asking = known(access_of(catalogue), subject, purpose)
+    access = access_of(catalogue)
+    asking = known(access, subject, purpose)
     at = database.clock()
     found = Request(
         kind="request",
@@ -74,6 +75,7 @@ def ask(
         because=reason(because),
         asked_at=at,
     )
+    no_administrator(access, found)
     if valid_to <= max(at, found.valid_from):
         raise Refused("the period is over before it begins", do="give a later --to")
     with database.unit_of_work() as tx:
@@ -216,6 +218,14 @@ def known(access: Access, subject: str, purpose: str) -> Subject:
     if found is None or purpose not in {p.id for p in access.purposes}:
         raise Refused("unknown subject or purpose", do="ask the steward to declare them in access.yaml")
     return found
+
+
+def no_administrator(access: Access, request: Request) -> None:
+    """Raises Refused when one of the three administrators asks for a sensitive field: no decision would open it."""
+    office = access.office(request.subject)
+    levels = {level for fields in request.fields.values() for level in fields.values()}
+    if office is not None and levels & SENSITIVE:
+        raise Refused(f"the {office} administrator reads nothing sensitive", allowed="fields of L1 and L2")
 
 
 def reason(text: str) -> str:
