@@ -127,7 +127,7 @@ def _fill(context: Context) -> None:
     """The stored tables: an invoice every fiftieth of a row, each enterprise in the register and among the taxpayers."""
     with duckdb.connect() as con:
         con.execute(
-            f"CREATE TABLE firm AS SELECT i AS n, printf('91440106%010d', i) AS code FROM range({_enterprises()}) t(i)"
+            f"CREATE TABLE firm AS SELECT i AS n, printf('91440106%010d', i) AS code FROM range({_enterprises()}) t(i)"  # noqa: S608 - a number
         )
         con.register("made", _tokens(context, con))
         con.execute("CREATE TABLE token AS SELECT * FROM made")
@@ -135,7 +135,7 @@ def _fill(context: Context) -> None:
         _put(context, con, "market.enterprises", firm.format("'north' AS district"))
         _put(context, con, "tax.taxpayers", firm.format("'general' AS kind"))
         rows = (
-            f"SELECT f.code, t.token AS code__token, i + 1 AS _row, (i % 100000)::DECIMAL(18, 2) AS amount"
+            "SELECT f.code, t.token AS code__token, i + 1 AS _row, (i % 100000)::DECIMAL(18, 2) AS amount"  # noqa: S608
             f" FROM range({ROWS}) r(i) JOIN firm f ON f.n = i % {_enterprises()} JOIN token t USING (n)"
         )
         _put(context, con, "tax.invoices", rows)
