@@ -22,6 +22,8 @@ MEASURES = {
     "leak_score": "benchmarks.leak_score",
     "encryption": "benchmarks.encryption",
     "point_lookup": "benchmarks.point_lookup",
+    "record_trace": "benchmarks.record_trace",
+    "column_lineage_tpcds": "benchmarks.column_lineage_tpcds",
 }
 
 
