@@ -44,7 +44,14 @@ bench: .venv/.installed  ## all measures, or one: make bench NAME=governed_run
 attack: .venv/.installed  ## random statements that look for what is hidden: make attack QUERIES=10000
 	@QUERIES=$(or $(QUERIES),10000) $(RUN)python -m benchmarks leak_score
 
+tests/service/fuzz/.venv/.installed: tests/service/fuzz/uv.lock | $(UV)
+	@env -u PYTHONDONTWRITEBYTECODE UV_PYTHON_DOWNLOADS=never $(UV) sync --project tests/service/fuzz --frozen --quiet
+	@touch $@
+
+fuzz: .venv/.installed tests/service/fuzz/.venv/.installed  ## schemathesis against a real `gov serve`: make fuzz SECONDS=60
+	@$(RUN)python -m tests.service.fuzz $(or $(SECONDS),60)
+
 clean:  ## remove what runs have written (not the environment)
 	rm -rf var build
 
-.PHONY: help setup demo up check lint test test-scheduler bench attack clean
+.PHONY: help setup demo up check lint test test-scheduler bench attack fuzz clean

@@ -46,7 +46,7 @@ class LookupIn(BaseModel):
 
     table: Annotated[Word, Field(examples=["curated.person"])]
     purpose: Annotated[Word, Field(examples=["benefits"])]
-    keys: Annotated[list[Key], Field(min_length=1, max_length=MAX_KEYS)]
+    keys: Annotated[list[Key], Field(min_length=1, max_length=MAX_KEYS, examples=[["440106000000001X"]])]
     by: Word | None = None
     fields: Annotated[list[Word], Field(min_length=1, max_length=1_000)] | None = None
 
@@ -70,9 +70,9 @@ class AttestIn(BaseModel):
     question: Annotated[Word, Field(examples=["kinship"])]
     claim: Annotated[Word, Field(examples=["mother"])]
     purpose: Annotated[Word, Field(examples=["benefits"])]
-    person: Key
-    relative: Key | None = None
-    nonce: Annotated[str, Field(pattern=f"^{NONCE.pattern}$", max_length=128)]
+    person: Annotated[Key, Field(examples=["440106000000001X"])]
+    relative: Annotated[Key | None, Field(examples=["440106000000002X"])] = None
+    nonce: Annotated[str, Field(pattern=f"^{NONCE.pattern}$", max_length=128, examples=["0123456789abcdef" * 2])]
 
 
 class AttestationOut(BaseModel):
