@@ -13,12 +13,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
 
+from governance.errors import StorageError
 from governance.state.migrate import upgrade
 
 Clock = Callable[[], datetime]
+
+_FILE = {
+    "FULL": ("its disk is full", "free space and run again"),
+    "IOERR": ("its disk cannot be read or written", "see whether it is full or failing, and run again"),
+    "READONLY": ("it may only be read", "let this user write the file and its folder"),
+    "CANTOPEN": ("it cannot be opened", "see that its folder is there, and that this user may read and write it"),
+    "BUSY": ("another process has held it for 30 seconds", "see what is running, and run again"),
+}
+"""What SQLite's result codes (sqlite.org/rescode.html) begin with, what that is and what helps."""
 
 
 def utc_now() -> datetime:
@@ -100,4 +110,13 @@ def _engine(url: str) -> Engine:
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
+    event.listen(engine, "handle_error", _told)
     return engine
+
+
+def _told(context: ExceptionContext) -> None:
+    """What SQLite says of its file, in words that say what to do; any other error stays what it is."""
+    code = getattr(context.original_exception, "sqlite_errorname", "").removeprefix("SQLITE_")
+    for beginning, (found, do) in _FILE.items():
+        if code.startswith(beginning):
+            raise StorageError(found, where="the state database", do=do) from context.original_exception
