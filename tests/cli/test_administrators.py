@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from governance.cli.administrators import OF, OFFICES, PEOPLE, declared, require
 from governance.cli.main import group
 from governance.errors import DeclarationError, Refused
+from governance.keys.names import KeyCustody
 from governance.policy.administrators import Administrators
 from tests.cli.test_commands import LEAVES
 
@@ -93,3 +94,13 @@ def test_a_command_reads_who_holds_its_office_from_the_homes_rules(tmp_path) -> 
         with pytest.raises(DeclarationError):
             declared(tmp_path, "run")
     assert declared(tmp_path / "nowhere", "init") is None
+
+
+def test_nothing_gives_out_a_master_key() -> None:
+    """So nothing of that kind needs two people: what destroys or rotates one does, with a plan that two approvers signed."""
+    methods = {name for kind in KeyCustody.__mro__ for name in vars(kind) if not name.startswith("_")}
+    assert methods == {"wrap", "require", "unwrap", "digest", "destroy", "names"}
+    keys = {path[1:] for path in LEAVES if path[0] == "keys"}
+    assert keys == {("serve",), ("ledger",), ("list",), ("shred",), ("sign",), ("rotate",)}
+    for name in ("shred", "rotate"):
+        assert "--approve" in {option for parameter in LEAVES["keys", name].params for option in parameter.opts}
