@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -77,18 +78,22 @@ def reach(
 
 def answer(graph: Graph, root: Node, direction: Direction, reached: Reached) -> Answer:
     """What was reached, by names, in the order of `graph.Answer`."""
-    used, places = np.unique(np.concatenate([reached.source, reached.target]), return_inverse=True)
-    names = [Node._make(pair) for pair in graph.names(used)]
-    sources, targets = np.split(places, 2)
     hows = [how_of(code) for code in range(len(SUBTYPES) * 4)]
-    stages = graph.stage[reached.episode]
-    links = {
-        Link._make((names[s], names[t], *hows[code], graph.stages[stage]))
-        for s, t, code, stage in zip(
-            sources.tolist(), targets.tolist(), reached.how.tolist(), stages.tolist(), strict=True
-        )
-    }
-    return Answer(root, direction, tuple(sorted(links)), reached.cut)
+    kinds = sorted(product(hows, graph.stages))
+    kind_of = {kind: number for number, kind in enumerate(kinds)}
+    ranks = np.array([[kind_of[how, stage] for stage in graph.stages] for how in hows]).reshape(len(hows), -1)
+    kind = ranks[reached.how, graph.stage[reached.episode]]
+    order = np.lexsort((kind, reached.target, reached.source))
+    rows = np.stack([reached.source[order], reached.target[order], kind[order]])
+    rows = rows[:, np.concatenate([[True], np.any(np.diff(rows, axis=1) != 0, axis=0)])] if len(order) else rows
+    used, places = np.unique(rows[:2], return_inverse=True)
+    names = [Node._make(pair) for pair in graph.names(used)]
+    sources, targets = places.reshape(2, -1).tolist()
+    links = tuple(
+        Link._make((names[s], names[t], *kinds[k][0], kinds[k][1]))
+        for s, t, k in zip(sources, targets, rows[2].tolist(), strict=True)
+    )
+    return Answer(root, direction, links, reached.cut)
 
 
 def nowhere(graph: Graph, root: Node, direction: Direction, as_of: datetime | None) -> Answer:
