@@ -18,6 +18,7 @@ from governance.develop import Analysis, analyse, analyse_check, order
 from governance.errors import DeclarationError, Fault
 from governance.manage import compile_rules
 from governance.pipeline.passed_rules import PassedRules
+from governance.pipeline.reach_limits import limit_faults
 from governance.policy.access import Access, parse_access
 from governance.policy.cases import FILE as CASES_FILE
 from governance.policy.cases import failures
@@ -57,6 +58,7 @@ def check(settings: Settings) -> Checked:
     found.access(loaded)
     found.cases(loaded, settings)
     found.attestations(loaded, settings)
+    found.reach(loaded, settings)
     if found.faults:
         raise DeclarationError(tuple(dict.fromkeys(found.faults)))
     assert found.policy is not None
@@ -139,3 +141,8 @@ class _Found:
                 read_questions(settings, loaded.catalogue)
             except DeclarationError as error:
                 self.faults += error.faults
+
+    def reach(self, loaded: Loaded, settings: Settings) -> None:
+        """Hold the roles to how much they may reach of what is in the lake; judged when there is no other fault."""
+        if self.policy is not None and not self.faults:
+            self.faults += limit_faults(settings, loaded.catalogue, self.policy)

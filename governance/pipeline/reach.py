@@ -87,7 +87,7 @@ def blast_radius(context: Context) -> Radius:
     with context.database.read() as connection:
         columns = sensitive_columns(context, connection)
         landed = _landed(context, connection)
-    counter = _Counter(context, columns)
+    counter = Counter(context, columns)
     found = [
         *_keys(columns, landed, counter),
         *_services(context, columns, landed, counter),
@@ -127,14 +127,14 @@ def _landed(context: Context, connection: Connection) -> Mapping[str, str]:
     return found
 
 
-def _keys(columns: Iterable[Column], landed: Mapping[str, str], counter: _Counter) -> Iterator[Reach]:
+def _keys(columns: Iterable[Column], landed: Mapping[str, str], counter: Counter) -> Iterator[Reach]:
     names = {key for column in columns for key in column.rows}
     for key in sorted(names | set(landed)):
         yield counter.of_keys("key", key, {key}, landed)
 
 
 def _services(
-    context: Context, columns: tuple[Column, ...], landed: Mapping[str, str], counter: _Counter
+    context: Context, columns: tuple[Column, ...], landed: Mapping[str, str], counter: Counter
 ) -> Iterator[Reach]:
     catalogue = context.catalogue
     for department in catalogue.departments:
@@ -157,7 +157,7 @@ def _services(
     yield counter.of_keys("service", "service:serve@curated", served, landed)
 
 
-def _people(context: Context, columns: Iterable[Column], counter: _Counter) -> Iterator[Reach]:
+def _people(context: Context, columns: Iterable[Column], counter: Counter) -> Iterator[Reach]:
     """Subjects, roles, and the query service as a whole: it is granted what it shows raw or masked."""
     with context.database.read() as connection:
         try:
@@ -170,7 +170,7 @@ def _people(context: Context, columns: Iterable[Column], counter: _Counter) -> I
         yield counter.of_sights("subject", name, raw, masked)
     for role in published.access.roles:
         holders = [seen[s.name] for s in published.access.subjects if role.id in s.roles]
-        raw, masked = _united(r for r, _ in holders), _united(m for _, m in holders)
+        raw, masked = united(r for r, _ in holders), united(m for _, m in holders)
         yield counter.of_sights("role", role.id, raw, masked)
     opened = {place: frozenset({""}) for raw, masked in seen.values() for place in (*raw, *masked)}
     yield counter.of_sights("service", "service:scan (the query service)", opened, {})
@@ -188,7 +188,7 @@ def _seen(
     for purpose in published.access.purposes:
         for table in published.snapshots:
             restrictions = published.restrictions(subject, purpose.id, table, at=context.database.clock())
-            condition = _condition(restrictions, encrypted)
+            condition = condition_of(restrictions, encrypted)
             for column in restrictions.visible:
                 place = (table, column.name)
                 if place in encrypted:
@@ -197,7 +197,7 @@ def _seen(
     return raw, masked
 
 
-def _condition(restrictions: Restrictions, encrypted: set[tuple[str, str]]) -> str:
+def condition_of(restrictions: Restrictions, encrypted: set[tuple[str, str]]) -> str:
     """The row filter as SQL; empty without one, or when it asks an encrypted column or for consent."""
     row_filter = restrictions.row_filter
     if row_filter is None or restrictions.consents:
@@ -208,15 +208,16 @@ def _condition(restrictions: Restrictions, encrypted: set[tuple[str, str]]) -> s
     return filters.condition(row_filter, types).sql("duckdb")
 
 
-def _united(sights: Iterable[Sights]) -> Sights:
-    united: dict[tuple[str, str], frozenset[str]] = {}
+def united(sights: Iterable[Sights]) -> Sights:
+    """What somebody sees who has all of them."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
     for one in sights:
         for place, conditions in one.items():
-            united[place] = united.get(place, frozenset()) | conditions
-    return united
+            found[place] = found.get(place, frozenset()) | conditions
+    return found
 
 
-class _Counter:
+class Counter:
     """Counts cells; the rows behind a condition are counted once."""
 
     def __init__(self, context: Context, columns: tuple[Column, ...]) -> None:

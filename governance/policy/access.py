@@ -8,7 +8,7 @@ to a field, the most restrictive outcome wins (`lattice.py`), so write the `wher
     version: 1
     roles:
       - {id: statistician, description: counts people}
-      - {id: caseworker}
+      - {id: caseworker, max_reach: 0.2}    # fails gov check when it reaches more of the sensitive cells
     purposes:
       - {id: statistics, description: yearly statistics, legal_basis: Statistics Law article 7}
       - {id: benefits}
@@ -90,6 +90,8 @@ class _Model(BaseModel):
 class Role(_Model):
     id: str
     description: str = ""
+    max_reach: Annotated[float, Constraint(ge=0, le=1)] | None = None
+    """The share of all sensitive cells that the role may see raw: `gov check` holds the rules to it."""
 
 
 class Purpose(_Model):
