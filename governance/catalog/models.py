@@ -4,6 +4,7 @@ The head is the block of `--` lines before the first other line. Our declaration
 
     -- gov.tolerance: why this model may give slightly different rows on another engine
     -- gov.declassify: column L2 because evidence
+    -- gov.lineage: column from police.residents.name, tax.invoices.amount because evidence     (`*`: the rows; `nothing`)
     -- gov.severity: warn | stop                     (checks only)
 """
 
@@ -18,6 +19,8 @@ from governance.catalog.types import Check, Dataset, Level, Model
 from governance.errors import Fault
 
 _OURS = re.compile(r"^\s*--\s*(gov\.[\w.]*)\s*(:?)\s*(.*?)\s*$")
+_LINEAGE = re.compile(r"^(?P<column>\*|\S+)\s+from\s+(?P<sources>\S.*?)\s+because\s+(?P<evidence>\S.*)$")
+_SOURCE = re.compile(r"^[^\s.,]+\.[^\s.,]+\.[^\s.,]+$")
 _DECLASSIFY = re.compile(r"^(?P<column>\S+)\s+(?P<level>L[1-4])\s+because\s+(?P<evidence>\S.*)$")
 
 
@@ -26,7 +29,11 @@ def parse_model(text: str, *, file: str, name: str, contract: Dataset) -> tuple[
     faults = [*_empty(text, file)]
     tolerance: str | None = None
     declassify: dict[str, tuple[Level, str]] = {}
-    for line, key, value in _head(text, file, ("gov.tolerance", "gov.declassify"), faults):
+    lineage: dict[str, tuple[tuple[str, ...], str]] = {}
+    for line, key, value in _head(text, file, ("gov.tolerance", "gov.declassify", "gov.lineage"), faults):
+        if key == "gov.lineage":
+            faults += _lineage(value, lineage, file, line)
+            continue
         if key == "gov.tolerance":
             if tolerance is not None:
                 faults.append(Fault(file, line, key, "a tolerance that stands twice", "one", "keep one"))
@@ -41,7 +48,9 @@ def parse_model(text: str, *, file: str, name: str, contract: Dataset) -> tuple[
             faults.append(Fault(file, line, key, f"{match['column']!r} stands twice", "each column once", "keep one"))
         else:
             declassify[match["column"]] = (Level(match["level"]), match["evidence"])
-    model = Model(name, text, file, _digest(text), contract, tolerance=tolerance, declassify=declassify)
+    model = Model(
+        name, text, file, _digest(text), contract, tolerance=tolerance, declassify=declassify, lineage=lineage
+    )
     return model, tuple(faults)
 
 
@@ -58,6 +67,19 @@ def parse_check(text: str, *, file: str, name: str, model: str) -> tuple[Check, 
                     Fault(file, line, key, f"{value!r} is no severity of a check", "warn, stop", "choose one")
                 )
     return Check(name, model, text, file, _digest(text), severity), tuple(faults)
+
+
+def _lineage(value: str, declared: dict[str, tuple[tuple[str, ...], str]], file: str, line: int) -> Iterator[Fault]:
+    """Adds one declaration to `declared`, or gives the fault of it."""
+    match = _LINEAGE.match(value)
+    sources = tuple(part.strip() for part in match["sources"].split(",")) if match else ()
+    if match is None or (sources != ("nothing",) and not all(map(_SOURCE.match, sources))):
+        allowed = "COLUMN from TABLE.COLUMN, ... because EVIDENCE (COLUMN may be *, what follows `from` may be nothing)"
+        yield Fault(file, line, "gov.lineage", f"{value!r} cannot be read", allowed, "correct it")
+    elif match["column"] in declared:
+        yield Fault(file, line, "gov.lineage", f"{match['column']!r} stands twice", "each column once", "keep one")
+    else:
+        declared[match["column"]] = (() if sources == ("nothing",) else sources, match["evidence"])
 
 
 def _head(text: str, file: str, known: tuple[str, ...], faults: list[Fault]) -> Iterator[tuple[int, str, str]]:

@@ -16,6 +16,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from governance.catalog.types import TOKEN_SUFFIX, Catalogue, Check, Dataset, Level, Model
 from governance.develop.analysis import Analysis
+from governance.develop.declared import with_declared
 from governance.develop.deps import Dep, Trace
 from governance.develop.keys import keys_of
 from governance.develop.output import check_faults, contract_faults, output_types
@@ -38,7 +39,8 @@ def analyse(model: Model, catalogue: Catalogue) -> Analysis:
     trace, unknown = _traced(parsed, model.file)
     columns, bind_faults = output_types(model.sql, model.file, parsed.schema)
     trace, unmatched = _named(trace, columns, model.file)
-    unknown += unmatched
+    names = [name for name, _ in columns]
+    trace, unknown = with_declared(model, trace, [*unknown, *unmatched], names, parsed.schema.columns)
     classification = {name: _inherited(deps, catalogue) for name, deps in trace.columns.items()}
     faults = [*unknown, *bind_faults, *contract_faults(columns, model), *_level_faults(classification, model)]
     if model.tolerance is None:

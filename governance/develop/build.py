@@ -164,6 +164,8 @@ def _write(tx: Connection, commit: _Commit, *, lake: Lake, database: Database, a
         assertions=_assertions(commit.rules, built.metrics),
     )
     append(tx, "build", _facts(commit), actor=actor, writer=database.writer, at=at)
+    if model.lineage:
+        append(tx, "lineage_declared", _declared(commit), actor=actor, writer=database.writer, at=at)
 
 
 def _versions(commit: _Commit) -> dict[str, str]:
@@ -191,6 +193,15 @@ def _facts(commit: _Commit) -> dict[str, Json]:
         "edge_set": built.edge_set,
         "versions": _versions(commit),
     }
+
+
+def _declared(commit: _Commit) -> dict[str, Json]:
+    """What a person declares of a model's lineage, in the text of this hash."""
+    model = commit.model
+    columns: dict[str, Json] = {
+        name: {"from": list(sources), "because": why} for name, (sources, why) in model.lineage.items()
+    }
+    return {"model": model.name, "text": model.text_hash, "edge_set": commit.built.edge_set, "columns": columns}
 
 
 def _assertions(rules: RowRules, metrics: Mapping[str, RuleMetric]) -> tuple[Assertion, ...]:

@@ -198,7 +198,7 @@ def _table(model: Model, connection: Connection, lake: Lake) -> dict[str, Any]:
         select(edge_set.c.complete).where(edge_set.c.id == built.edge_set)
     ).scalar_one_or_none()
     if not complete:
-        raise Refused("its column lineage is not complete", where=model.name, do="declare the missing edges")
+        raise Refused("its column lineage is not complete", where=model.name, do="declare it: gov.lineage lines")
     if built.snapshot != snapshot:
         raise NotReady("the table is not at its latest build", where=model.name, do="propose again after the build")
     return {
@@ -208,6 +208,7 @@ def _table(model: Model, connection: Connection, lake: Lake) -> dict[str, Any]:
         "pin": built.pin.id,
         "edge_set": built.edge_set,
         "tolerance": model.tolerance,
+        **({"lineage": {c: [list(s), why] for c, (s, why) in model.lineage.items()}} if model.lineage else {}),
         "fields": {
             f.name: {"level": f.classification.value if f.classification else None, "tags": sorted(f.tags)}
             for f in contract.fields

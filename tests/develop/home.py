@@ -124,13 +124,16 @@ class Home:
             return sorted(reader.read_all().to_pylist(), key=lambda row: json.dumps(row, default=str))
 
 
+NO_RESULTS = json.dumps({"results": [], "meta": {"gov": {}}})
+
+
 def go(rules: RowRules, metrics: Mapping[str, RuleMetric], rows: int) -> tuple[Outcome, tuple[str, ...], str]:
     """The verdict of manage in small: a rule that is broken or could not be evaluated stops, warns or passes by
     severity."""
     broken = [r for r in rules.rules if metrics[r.id].unexpected or metrics[r.id].error]
     if any(r.severity == "stop" or metrics[r.id].error for r in broken):
-        return "stop", tuple(r.id for r in broken), "{}"
-    return ("go_with_warnings" if broken else "go"), tuple(r.id for r in broken), "{}"
+        return "stop", tuple(r.id for r in broken), NO_RESULTS
+    return ("go_with_warnings" if broken else "go"), tuple(r.id for r in broken), NO_RESULTS
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from governance.catalog.models import parse_model
 from governance.catalog.types import Field as F
-from governance.catalog.types import Level
+from governance.catalog.types import Level, Model
 from governance.develop.analyse import analyse, analyse_check, order
 from tests.develop.city import DATE, INTEGER, MONEY, STRING, catalogue, check, model, renamed
 
@@ -190,3 +191,60 @@ def test_output_columns_without_names_of_their_own_are_a_fault() -> None:
     analysis = analyse(model("SELECT name, division AS name FROM police.residents"), catalogue())
     assert not analysis.edges.complete
     assert any("cannot be told apart" in f.found for f in analysis.faults)
+
+
+STARRED = """\
+-- gov.lineage: name from police.residents.name because COLUMNS takes what begins with n
+-- gov.lineage: * from police.residents.division because the filter
+SELECT COLUMNS('^na.*') FROM police.residents WHERE division = '110101'
+"""
+
+
+def declared(text: str) -> Model:
+    parsed, faults = parse_model(
+        text, file="catalog/curated/m.sql", name="curated.m", contract=model("", (F("name", STRING, "name"),)).contract
+    )
+    assert faults == ()
+    return parsed
+
+
+def test_lineage_that_cannot_be_found_is_refused_until_it_is_declared() -> None:
+    bare = "\n".join(line for line in STARRED.splitlines() if not line.startswith("--"))
+    refused = analyse(declared(bare), catalogue())
+    assert not refused.edges.complete
+    assert any("cannot be told" in fault.found for fault in refused.faults)
+    found = analyse(declared(STARRED), catalogue())
+    assert found.faults == ()
+    assert found.edges.complete
+    assert {(e.output_column, e.input_column, e.kind) for e in found.edges.edges} == {
+        ("name", "name", "DIRECT"),
+        ("*", "division", "INDIRECT"),
+    }
+    assert found.reads["police.residents"] == ("name", "division")
+    assert found.classification["name"] == Level.L3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("-- gov.lineage: name from", "-- gov.lineage: nome from"), "no declared lineage of name"),
+        (("police.residents.name because", "police.residents.nothing because"), "is no column that the model can read"),
+        (("COLUMNS('^na.*')", "name"), "its lineage is found, and declared as well"),
+    ],
+    ids=["another-column", "no-source", "found"],
+)
+def test_a_declaration_that_is_not_right_is_a_fault(change: tuple[str, str], said: str) -> None:
+    faults = analyse(declared(STARRED.replace(*change)), catalogue()).faults
+    assert any(said in fault.found for fault in faults)
+
+
+def test_a_declaration_that_cannot_be_read_is_a_fault() -> None:
+    for line in (
+        "name police.residents.name",
+        "name from residents.name because x",
+        "name from a.b.c",
+        "* from because x",
+    ):
+        text = f"-- gov.lineage: {line}\nSELECT 1 AS name"
+        _, faults = parse_model(text, file="f", name="curated.m", contract=model("").contract)
+        assert [fault.path for fault in faults] == ["gov.lineage"], line

@@ -20,8 +20,8 @@ from governance.errors import Conflict, DeclarationError, NotReady
 from governance.state.tables import build, finding, grant, ledger_entry, outbox, pin, validation
 from governance.state.tables import run as run_table
 from governance.state.values import RuleMetric
-from tests.develop.city import INSURED, INTEGER, MONEY, RESIDENTS, STRING, catalogue, check, model
-from tests.develop.home import ACTOR, Home, go, home, insured, number, residents, token
+from tests.develop.city import DATE, INSURED, INTEGER, MONEY, RESIDENTS, STRING, catalogue, check, model
+from tests.develop.home import ACTOR, NO_RESULTS, Home, go, home, insured, number, residents, token
 from tests.develop.test_analyse import PERSON, PERSON_SQL
 
 OTHER_RUN = "1b0f6f3e-3c0f-4b8f-9d8a-6a1c2f6c7b10"
@@ -162,6 +162,31 @@ def test_a_star_in_a_cte_reads_no_encrypted_column(place: Home) -> None:
     assert sum(row["n"] for row in place.read(m)) == 20
 
 
+def test_declared_lineage_is_in_the_ledger_and_what_is_not_declared_is_not_read(place: Home) -> None:
+    sql = "SELECT COLUMNS('^(division|birth_date)$') FROM police.residents"
+    fields = (
+        F("birth_date", DATE, "born", classification=Level.L2),
+        F("division", STRING, "d", classification=Level.L1),
+    )
+    said = {
+        "birth_date": ((), "forgotten"),
+        "division": (("police.residents.division",), "COLUMNS takes it as it is"),
+    }
+    m = model(sql, fields, lineage=said)
+    place.build(m, NO_RULES, catalogue(m))
+    assert {row["birth_date"] for row in place.read(m)} == {None}
+    assert {row["division"] for row in place.read(m)} == {"110100", "110101", "110102"}
+    with place.database.read() as connection:
+        kind = ledger_entry.c.kind == "lineage_declared"
+        bodies = connection.execute(select(ledger_entry.c.body).where(kind)).scalars().all()
+    facts = json.loads(bodies[-1])["facts"]
+    assert facts["text"] == m.text_hash
+    assert facts["columns"]["division"] == {
+        "because": "COLUMNS takes it as it is",
+        "from": ["police.residents.division"],
+    }
+
+
 def test_only_present_rows_of_a_table_that_keeps_versions_are_read(place: Home) -> None:
     versions = replace(RESIDENTS, name="police.versions", load_mode="snapshot_diff")
     rows = [{**row, "_current": n < 5} for n, row in enumerate(residents(9))]
@@ -198,7 +223,7 @@ def test_rules_of_every_kind_are_counted_on_the_built_rows(place: Home) -> None:
     )
     place.put(RESIDENTS, residents(10), "b2")
     city = replace(catalogue(m), code_sets={"kinds": CodeSet("kinds", "f", "0", ("a",))})
-    metrics = dict(place.build(m, rules, city, decide=lambda *_: ("go", (), "{}")).metrics)
+    metrics = dict(place.build(m, rules, city, decide=lambda *_: ("go", (), NO_RESULTS)).metrics)
     assert metrics.pop("suite:wrong").error == "BinderException"
     assert metrics == {
         "required:total": RuleMetric("required:total", 20, 0, 0),
