@@ -256,6 +256,9 @@ class Model:
     """Declared reason why the model may break repeatability (`-- gov.tolerance: ...` in its head)."""
     declassify: Mapping[str, tuple[Level, str]] = field(default_factory=dict)
     """Output column -> (lower level, evidence), from `-- gov.declassify: column L2 because ...` lines."""
+    lineage: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    """Output column, or `*` for the rows -> (`<table>.<column>` each, evidence), from `-- gov.lineage:` lines: what a person
+    declares where it cannot be found."""
 
 
 @dataclass(frozen=True, slots=True)
