@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from governance.catalog.fields import read_fields
 from governance.catalog.names import CURATED, name_fault
 from governance.catalog.properties import DATASET, SERVER, read_properties
-from governance.catalog.servers import source_of
+from governance.catalog.servers import holds_password, source_of
 from governance.catalog.service_level import Period, entries, period_of
 from governance.catalog.standard import violations
 from governance.catalog.types import Dataset, LoadMode, Source
@@ -172,6 +172,11 @@ class _Reader:
             found = f"[sources.{system}] has no database URL"
             self._fault(
                 ("servers",), found, "a SQLAlchemy URL, e.g. postgresql://host/database", "correct it in gov.toml"
+            )
+        if source is not None and holds_password(source.location):
+            found = "a password in the clear" + (f" in [sources.{system}] of gov.toml" if override else "")
+            self._fault(
+                ("servers",), found, "${NAME} of an environment variable in its place", "move it out of the file"
             )
         return source
 

@@ -36,27 +36,32 @@ class Loaded:
     broken: frozenset[str]
 
 
-def read_catalogue(settings: Settings, *, keep: bool = False) -> Loaded:
+def read_catalogue(settings: Settings, *, keep: bool = False, unjudged: bool = False) -> Loaded:
     """All that is in order, and all faults: for `gov check`, which has more to say about what is in order.
 
-    Contracts that were read before come from the parse cache beside the index; `keep` brings it up to date.
+    Contracts that were read before come from the parse cache beside the index; `keep` brings it up to date. `unjudged`
+    keeps tables of which the suite alone is wrong: whoever lets no rows in has something to say of them too.
     """
     files, faults = read_declarations(settings)
-    return _loaded(files, faults, settings, keep=keep)
+    return _loaded(files, faults, settings, keep=keep, unjudged=unjudged)
 
 
 def catalogue_of_texts(texts: Mapping[tuple[str, str], str], settings: Settings) -> Loaded:
     """The catalogue that texts of the state declare, (kind, name) -> text as they were in force together at some instant."""
-    return _loaded(kept_declarations(texts, settings), (), settings, keep=False)
+    return _loaded(kept_declarations(texts, settings), (), settings, keep=False, unjudged=False)
 
 
-def _loaded(files: Declarations, faults: tuple[Fault, ...], settings: Settings, *, keep: bool) -> Loaded:
+def _loaded(
+    files: Declarations, faults: tuple[Fault, ...], settings: Settings, *, keep: bool, unjudged: bool
+) -> Loaded:
     loading = _Loading(faults=list(faults))
     loading.contracts(files.contracts, settings, keep=keep)
     loading.code_sets_from(files.code_sets)
     loading.suites_from(files.suites)
     loading.curated(files.models, files.checks)
     loading.link()
+    if unjudged:
+        loading.without_suite.clear()
     broken = loading.take_out()
     catalogue = Catalogue(
         datasets=dict(sorted(loading.datasets.items())),

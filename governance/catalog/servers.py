@@ -7,6 +7,7 @@ last part of its address) is looked up.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -41,6 +42,19 @@ def source_of(
         if source is not None:
             return source
     return None
+
+
+def holds_password(location: str) -> bool:
+    """Whether an address has a password in the clear: one that is no `${VARIABLE}`.
+
+    >>> holds_password("postgresql://li:s3cret@db/x"), holds_password("postgresql://li:${DB_PASSWORD}@db/x")
+    (True, False)
+    """
+    try:
+        password = urlsplit(location).password if "://" in location else None
+    except ValueError:  # not an address: collecting from it will say so
+        return False
+    return bool(password) and re.fullmatch(r"\$\{\w+\}", str(password)) is None
 
 
 def _source(server: Mapping[str, Any], ours: Mapping[str, Any], table: str, override: str | None) -> Source | None:

@@ -35,8 +35,7 @@ def quick_stamp(roots: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for number, root in enumerate(roots):
         for path, relative in declaring_files(root):
-            stat = os.stat(path)  # noqa: PTH116 - plain paths: there are 15,000 of them
-            digest.update(f"{number}/{relative}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            digest.update(f"{number}/{relative}\0{_state(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -45,10 +44,24 @@ def content_digest(roots: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for number, root in enumerate(roots):
         for path, relative in declaring_files(root):
-            with open(path, "rb") as source:  # noqa: PTH123
-                content = hashlib.sha256(source.read()).hexdigest()
-            digest.update(f"{number}/{relative}\0{content}\n".encode())
+            digest.update(f"{number}/{relative}\0{_content(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _state(path: str) -> str:
+    try:
+        stat = os.stat(path)  # noqa: PTH116 - plain paths: there are 15,000 of them
+    except OSError as error:  # a link to nowhere: a fault to whoever reads it, and a state like any other here
+        return f"unreadable {error.errno}"
+    return f"{stat.st_size}\0{stat.st_mtime_ns}"
+
+
+def _content(path: str) -> str:
+    try:
+        with open(path, "rb") as source:  # noqa: PTH123
+            return hashlib.sha256(source.read()).hexdigest()
+    except OSError as error:
+        return f"unreadable {error.errno}"
 
 
 def declaring_files(root: Path) -> Iterator[tuple[str, str]]:

@@ -84,9 +84,11 @@ def _unique(dataset: Dataset, field: Field, _: Mapping[str, CodeSet]) -> list[Pa
 def _range(_: Dataset, field: Field, __: Mapping[str, CodeSet]) -> list[Pair]:
     if field.minimum is None and field.maximum is None:
         return []
-    low = None if field.minimum is None else bound(field.minimum, field.type)
-    high = None if field.maximum is None else bound(field.maximum, field.type)
+    low: Any = None if field.minimum is None else bound(field.minimum, field.type)
+    high: Any = None if field.maximum is None else bound(field.maximum, field.type)
     strict_low, strict_high = field.exclusive_minimum, field.exclusive_maximum
+    if low is not None and high is not None and (low > high or (low == high and (strict_low or strict_high))):
+        raise Unfit(f"nothing is between {low} and {high}", "a range that some value fits", "correct one of them")
     outside, _inside = between(field, low, high, strict_low=strict_low, strict_high=strict_high)
     kwargs = {"min_value": low, "max_value": high, "strict_min": strict_low, "strict_max": strict_high}
     rule = RowRule(f"range:{field.name}", _severity(field, "range"), (field.name,), render(outside), _present(field))

@@ -50,7 +50,7 @@ class Checked:
 def check(settings: Settings) -> Checked:
     """Check the home and write its index. Raises DeclarationError with every fault of every file; then no index is written."""
     stamp = take_stamp((settings.catalog, settings.expectations))
-    loaded = read_catalogue(settings, keep=True)
+    loaded = read_catalogue(settings, keep=True, unjudged=True)
     found = _Found(faults=list(loaded.faults))
     found.sources(loaded, settings)
     found.rules(loaded, settings)

@@ -191,3 +191,45 @@ def test_a_source_of_no_system_is_a_fault_that_lists_the_systems(tmp_path: Path)
     result = gov(tmp_path, "check")
     assert result.exit_code == 1
     assert "gov.toml:7: sources.water: no such system; allowed: health, register; correct or remove it" in result.output
+
+
+def test_a_suite_that_cannot_be_read_hides_no_fault_of_what_reads_its_table(tmp_path: Path) -> None:
+    unrepeatable = SQL.replace("SELECT number,", "SELECT any_value(number) AS number,")
+    write(tmp_path, {**GOOD, "catalog/curated/visitor.sql": unrepeatable, "expectations/health/people.json": "{"})
+    files = {f["file"] for f in json.loads(gov(tmp_path, "check", "--json").output)["faults"]}
+    assert files == {"catalog/curated/visitor.sql", "expectations/health/people.json"}
+
+
+def test_a_link_to_nowhere_is_a_fault_among_the_others(tmp_path: Path) -> None:
+    write(tmp_path, {**GOOD, **BROKEN})
+    others = json.loads(gov(tmp_path, "check", "--json").output)["faults"]
+    (tmp_path / "catalog" / "health" / "gone.odcs.yaml").symlink_to(tmp_path / "nowhere.yaml")
+    faults = json.loads(gov(tmp_path, "check", "--json").output)["faults"]
+    [link] = [f for f in faults if f not in others]
+    assert (link["file"], link["found"]) == (
+        "catalog/health/gone.odcs.yaml",
+        "cannot be read: No such file or directory",
+    )
+    assert len(faults) == len(others) + 1
+
+
+def test_a_range_in_which_nothing_lies_is_a_fault(tmp_path: Path) -> None:
+    options = "        logicalTypeOptions: {minimum: 5, maximum: 1}\n"
+    field = "      - name: rooms\n        logicalType: integer\n        classification: L1\n"
+    house = (
+        PEOPLE.partition("    properties:\n")[0]
+        .replace("name: people", "name: houses")
+        .replace("health-people", "houses")
+    )
+    house = house.replace("snapshot_diff", "full").replace("      - {property: gov.watermark, value: born}\n", "")
+    write(tmp_path, {**GOOD, "catalog/health/houses.odcs.yaml": f"{house}    properties:\n{field}{options}"})
+    assert "rooms: range: nothing is between 5 and 1" in gov(tmp_path, "check").output
+
+
+def test_a_password_in_an_address_is_a_fault_and_is_not_repeated(tmp_path: Path) -> None:
+    settings = write(tmp_path, GOOD)
+    (tmp_path / "gov.toml").write_text('[sources.register]\nlocation = "postgresql://li:s3cret@db/x"\n')
+    output = gov(tmp_path, "check").output
+    assert "a password in the clear in [sources.register] of gov.toml" in output
+    assert "s3cret" not in output
+    assert not any("s3cret" in p.read_text(errors="replace") for p in settings.var.rglob("*") if p.is_file())
