@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import click
@@ -47,8 +48,10 @@ def serve_command(home: Path | None, path: Path, issuers: Path | None) -> None:
     database.create()
     known = read_issuers(issuers) if issuers is not None else Issuers()
     keyring = open_keyring(settings, database)
-    rules = HomeRules(settings, database, keyring)
-    custody = Custody(keyring, database, Authority(rules), known, CustodyLedger(settings.keyring))
+    ledger = CustodyLedger(settings.keyring)
+    rules = HomeRules(settings, database, keyring, ledger)
+    custody = Custody(keyring, database, Authority(rules), known, ledger)
+    threading.Thread(target=rules.follow, args=(threading.Event(),), daemon=True).start()
     click.echo(f"serving keys on {path}")
     serve(path, custody)
 

@@ -4,7 +4,7 @@ the answer leaves. The state database can be rewritten by whoever owns it; this 
     {"at": …, "grant": …, "key": …, "kind": "opened", "n": 7, "prev": "<SHA-256 of line 6>", …}
 
 Kinds: `started`, `opened` (a key was unwrapped under a grant, once for each pair while the service runs), `digested` (how
-many values), `refused`, `made` (a new master key). No key, no wrapped key and no value is in it.
+many values), `refused`, `made` (a new master key), `history` (the newest entry about access that the state had). No key, no wrapped key and no value is in it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from governance.errors import Conflict, Damaged, StorageError
 from governance.ledger.entry import Json, canonical
@@ -57,6 +58,10 @@ class CustodyLedger:
                 raise StorageError("cannot be written whole", where=FILE, do="free its disk")
             self._number, self._head = self._number + 1, hashlib.sha256(line).hexdigest()
 
+    def newest(self, kind: str) -> Mapping[str, Any] | None:
+        """The last line of this kind; None when there is none."""
+        return newest(self._path, kind)
+
     def close(self) -> None:
         os.close(self._file)
 
@@ -69,6 +74,19 @@ class CustodyLedger:
             os.ftruncate(self._file, whole)
             os.fsync(self._file)
         return size - whole
+
+
+def newest(path: Path, kind: str) -> Mapping[str, Any] | None:
+    """The last line of this kind; None when there is none. Says nothing about the lines: `verify` does."""
+    found: Mapping[str, Any] | None = None
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                entry = json.loads(line)
+                found = entry if entry["kind"] == kind else found
+    except OSError as error:
+        raise StorageError(f"cannot be read: {error.strerror}", where=path.name) from None
+    return found
 
 
 def verify(path: Path) -> tuple[int, str]:

@@ -2,23 +2,30 @@
 
 Of the state database only what is signed widens anything: the live release, when an approver of the service's own
 access.yaml signed it. Rules that somebody recorded as in force are met with the service's own, so they can only narrow.
+
+What the state says of requests that ended is compared with the ledger (`use.history`), and the newest of these entries is
+written into the service's own ledger within a second of its being there: the state cannot go back behind it.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from governance.catalog.load import load_catalogue
 from governance.catalog.stamps import quick_stamp
 from governance.catalog.types import Catalogue, Dataset
 from governance.config import Settings
 from governance.develop import analyse, analyse_check
-from governance.errors import DeclarationError, NotReady, Refused
+from governance.errors import DeclarationError, GovernanceError, NotReady, Refused
 from governance.keys.authority import Facts
+from governance.keys.custody import CustodyLedger
 from governance.keys.epochs import base_name
 from governance.keys.names import KeyName, KeyStore
 from governance.lake.lake import Lake
@@ -29,11 +36,12 @@ from governance.policy.access import Access, parse_access
 from governance.policy.decide import Column, Decider
 from governance.policy.restrictions import Policy, Restrictions, compile_restrictions
 from governance.state.database import Database
-from governance.use import release, scanner
+from governance.use import history, release, scanner
 from governance.use.lookup_decided import may_look_up_by
 from governance.use.published import read_published
 from governance.use.questions import AgeAtLeast, Questions, Relation, read_questions
 
+log = logging.getLogger("governance")
 _LOOK_SECONDS = 0.5
 QUARANTINE = ".quarantine"
 
@@ -41,8 +49,14 @@ QUARANTINE = ".quarantine"
 class HomeRules:
     """`keys.authority.Rules` over a home's catalogue, read again when one of its files changed."""
 
-    def __init__(self, settings: Settings, database: Database, keystore: KeyStore) -> None:
-        self._settings, self._database = settings, database
+    def __init__(
+        self, settings: Settings, database: Database, keystore: KeyStore, ledger: CustodyLedger | None = None
+    ) -> None:
+        self._settings, self._database, self._ledger = settings, database, ledger
+        kept = ledger.newest("history") if ledger is not None else None
+        self._noted = int(kept["events"]) if kept else 0
+        if kept:
+            history.remember(database.engine, self._noted, bytes.fromhex(kept["head"]))
         self._lake = Lake(settings, database, keystore)
         self._lock = threading.Lock()
         self._looked = 0.0
@@ -67,9 +81,27 @@ class HomeRules:
                 found.update(_quarantine(catalogue, access, dataset, subject, purpose, at))
         return frozenset(found)
 
+    def look(self) -> None:
+        """Write down the newest entry about access, when it is new. Raises when the state went back behind the last."""
+        with self._database.read() as connection:
+            found = history.read(connection)
+        with self._lock:
+            if self._ledger is not None and found.events > self._noted:
+                self._ledger.append("history", {"events": found.events, "head": found.head.hex()})
+                self._noted = found.events
+
+    def follow(self, stop: threading.Event) -> None:
+        """`look` every half second until `stop`. What it cannot read now it reads later; nobody is served by it meanwhile."""
+        while not stop.wait(_LOOK_SECONDS):
+            try:
+                self.look()
+            except (GovernanceError, SQLAlchemyError) as error:
+                log.error("the record of access cannot be read: %s", type(error).__name__)
+
     def _published(
         self, catalogue: Catalogue, access: Access, subject: str, purpose: str, asked: set[str], at: datetime
     ) -> Iterator[str]:
+        self.look()
         with self._database.read() as connection:
             try:
                 published = read_published(connection, catalogue=catalogue, lake=self._lake)

@@ -3,7 +3,8 @@
 Each of these entries counts on (`event`) and names the leaf hash of the one before (`before`), over all requests and
 consents of the home. An access reads them: a row that is missing, added or changed beside them is found then, and so is an
 entry that was taken out of their middle. What a process has seen it does not forget, so none that runs can be shown an
-older state. Their end alone can be cut off unseen by an access; `gov ledger verify` and kept checkpoints find that.
+older state; the key service keeps the newest in its own ledger, over its restarts too. Elsewhere a process that is started
+afterwards cannot see that their end was cut off; `gov ledger verify` and kept checkpoints find that.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class History:
 
 
 _seen: WeakKeyDictionary[Engine, History] = WeakKeyDictionary()
+_floors: WeakKeyDictionary[Engine, tuple[int, bytes]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -72,11 +74,20 @@ def record(
     append(tx, kind, {**facts, **own}, actor=actor, writer=database.writer, at=at)
 
 
+def remember(engine: Engine, events: int, head: bytes) -> None:
+    """What somebody kept of the history elsewhere: `read` refuses one in which event `events` is not there with this leaf
+    hash. Tell it before the first `read` of a process.
+    """
+    with _lock:
+        _floors[engine] = (events, head)
+
+
 def read(connection: Connection) -> History:
     """All events. Raises Damaged when they do not follow one another, Refused when they are fewer than this process has seen."""
     engine = connection.engine
     with _lock:
         known = _seen.get(engine, History())
+        kept, head = _floors.get(engine, (0, b""))
     rows = connection.execute(_events().where(ledger_entry.c.id >= known.id).order_by(ledger_entry.c.id)).all()
     if known.events:
         if not rows or rows[0].leaf_hash != known.head or leaf_hash(rows[0].body) != known.head:
@@ -85,6 +96,10 @@ def read(connection: Connection) -> History:
     found = known
     for row in rows:
         found = _after(found, row)
+        if found.events == kept and found.head != head:
+            raise Damaged("the record of access is not the one that was kept", where=f"event {kept}", do=_DO)
+    if found.events < kept:
+        raise Damaged("the record of access ends before what was kept of it", where=f"event {kept}", do=_DO)
     if found.events > known.events:
         with _lock:
             if found.events > _seen.get(engine, History()).events:
