@@ -10,7 +10,7 @@ never call them inside a unit of work.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -108,7 +108,7 @@ class Lake:
         """
         for change in changes:
             if change.base != "any" and self.snapshot(change.table) != change.base:
-                raise Conflict("the table is not at its base any more", where=change.table, do="take a new base")
+                raise Conflict("another run changed the table meanwhile", where=change.table, do="run again")
         with _file_errors(", ".join(change.table for change in changes)):
             staged = tuple(self._stage(change) for change in changes)
         crash_point("lake.after_prepare")
@@ -164,8 +164,10 @@ class Lake:
         grant_id: str | None = None,
         where: str | None = None,
         current: bool | None = None,
+        only: Collection[str] | None = None,
     ) -> pa.RecordBatchReader:
-        """Rows of a snapshot in no order, `columns` as asked. `where` is a DuckDB condition over the table's columns.
+        """Rows of a snapshot in no order, `columns` as asked. `where` is a DuckDB condition over the table's columns;
+        `only` names the data files whose rows are wanted, and no other is opened.
 
         Raises Refused before any file is opened when the grant does not name every key that it takes, and between
         two batches when the grant has ended.
@@ -174,7 +176,8 @@ class Lake:
         extra = {column.name for column in condition.find_all(exp.Column)} - set(columns) if condition else set()
         connection = connect(self._settings)
         try:
-            source = self._source(connection, table, snapshot, [*columns, *sorted(extra)], grant_id, current)
+            wanted = [*columns, *sorted(extra)]
+            source = self._source(connection, table, snapshot, wanted, grant_id, current, only)
             connection.execute(f"CREATE TEMPORARY VIEW source AS {source}")
             query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_("source")
             query = query.where(condition) if condition else query
@@ -215,8 +218,9 @@ class Lake:
         columns: Sequence[str],
         grant_id: str | None,
         current: bool | None,
+        only: Collection[str] | None = None,
     ) -> str:
-        read = self._reading(table, snapshot, columns, current)
+        read = self._reading(table, snapshot, columns, current, only)
         if read.keys:
             self._require(read.keys, grant_id)
         return attach(con, read, root=self.root, keystore=self._keystore, grant_id=grant_id)
@@ -233,10 +237,20 @@ class Lake:
         with self.database.read() as connection:
             grants.require(connection, grant_id, (), at=self.database.clock())
 
-    def _reading(self, table: str, snapshot: int | None, columns: Sequence[str], current: bool | None) -> Reading:
+    def _reading(
+        self,
+        table: str,
+        snapshot: int | None,
+        columns: Sequence[str],
+        current: bool | None,
+        only: Collection[str] | None = None,
+    ) -> Reading:
         metadata = self._metadata(table)
         schema = metadata.schema if snapshot is None else _schema_at(metadata, table, snapshot)
-        return reading(schema, self._planned(table, snapshot, current), columns)
+        planned = self._planned(table, snapshot, current)
+        if only is not None:
+            planned = tuple(item for item in planned if item.file.path in only)
+        return reading(schema, planned, columns)
 
     def _planned(self, table: str, snapshot: int | None, current: bool | None) -> tuple[PlannedFile, ...]:
         if snapshot is None:

@@ -217,6 +217,19 @@ batch_profile = Table(
     Index("ix_batch_profile_dataset", "dataset", "window_start"),
 )
 
+# Counts and exact sums of data files, of which rules about a whole table are put together: `key` is the aggregate's hash, `files` the paths (JSON)
+# that it is of, `value` its text, NULL where no row has one. They hold as long as all of these files are in the table.
+rule_partial = Table(
+    "rule_partial",
+    metadata,
+    Column("table_name", String(255), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("files_hash", String(64), primary_key=True),
+    Column("files", Text, nullable=False),
+    Column("value", Text),
+    Column("recorded_at", Instant, nullable=False),
+)
+
 # An expectation that fails, from the first validation (or observation) that found it failing to the one that found it met again.
 incident = Table(
     "incident",

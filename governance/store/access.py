@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -39,11 +39,16 @@ class Access:
 
     @contextmanager
     def own(
-        self, snapshot: int | None, columns: Sequence[str], *, where: str | None = None
+        self,
+        snapshot: int | None,
+        columns: Sequence[str],
+        *,
+        where: str | None = None,
+        only: Collection[str] | None = None,
     ) -> Iterator[pa.RecordBatchReader | None]:
         """Present rows of the own dataset at `snapshot`, under a grant where a column of them is encrypted; None without a snapshot.
 
-        Columns that the snapshot does not have yet come as NULL.
+        Columns that the snapshot does not have yet come as NULL. `only`: rows of these data files alone.
         """
         if snapshot is None:
             yield None
@@ -52,15 +57,23 @@ class Access:
         known = [name for name in columns if name in there]
         keys = self.lake.keys(self.dataset.name, snapshot, known)
         if not keys:
-            yield self._scan(snapshot, known, columns, None, where)
+            yield self._scan(snapshot, known, columns, None, where, only)
             return
         with self._granted(sorted(keys), [], 0) as grant_id:
-            yield self._scan(snapshot, known, columns, grant_id, where)
+            yield self._scan(snapshot, known, columns, grant_id, where, only)
 
     def _scan(
-        self, snapshot: int, known: Sequence[str], columns: Sequence[str], grant_id: str | None, where: str | None
+        self,
+        snapshot: int,
+        known: Sequence[str],
+        columns: Sequence[str],
+        grant_id: str | None,
+        where: str | None,
+        only: Collection[str] | None,
     ) -> pa.RecordBatchReader:
-        reader = self.lake.scan(self.dataset.name, snapshot, known, grant_id=grant_id, where=where, current=True)
+        reader = self.lake.scan(
+            self.dataset.name, snapshot, known, grant_id=grant_id, where=where, current=True, only=only
+        )
         missing = [name for name in columns if name not in known]
         if not missing:
             return reader

@@ -49,7 +49,7 @@ class Aggregate:
         found = {}
         for rule in self._rules:
             error = self._errors.get(rule.id, self._failed)
-            value = None if error else _plain(values.get(rule.id))
+            value = None if error else plain(values.get(rule.id))
             found[rule.id] = RuleMetric(rule.id, self._rows, 0, 0, value=value, error=error)
         return found
 
@@ -93,11 +93,11 @@ def _errors(rules: Sequence[TableRule], schema: pa.Schema, con: duckdb.DuckDBPyC
     con.unregister("no_rows")
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """A JSON scalar or list of them."""
     match value:
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
         case Decimal():
             return float(value)
         case float() if not math.isfinite(value):

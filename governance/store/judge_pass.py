@@ -149,7 +149,7 @@ class Sinks:
     passed: TableWriter
     quarantine: TableWriter
     batch_aggregate: Aggregate | None = None
-    table_aggregate: Aggregate | None = None
+    table_aggregates: tuple[Aggregate, ...] = ()
     present: Present | None = None
     set_aside: Callable[[pa.RecordBatch], None] | None = None
 
@@ -218,8 +218,8 @@ def _looked_up(
 def _write(plan: Plan, parts: Parts, sinks: Sinks, id_of_batch: str) -> None:
     if parts.passed.num_rows:
         rows = passed_rows(plan, parts.passed, id_of_batch)
-        if sinks.table_aggregate:
-            sinks.table_aggregate.feed(rows)
+        for aggregate in sinks.table_aggregates:
+            aggregate.feed(rows)
         sinks.passed.write(sinks.present(parts.passed, rows) if sinks.present else rows)
     if parts.quarantined.num_rows:
         sinks.quarantine.write(quarantined_rows(plan, parts, id_of_batch))

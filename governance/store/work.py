@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
-from sqlglot import exp
 
 from governance.catalog.rules import CodeSetRule, ReferenceRule, RowRule, RowRules, UniqueRule
 from governance.catalog.types import CodeSet, Dataset
@@ -31,8 +30,10 @@ from governance.store.landed import Originals
 from governance.store.lookups import Lookups
 from governance.store.membership import membership
 from governance.store.parsers.relation import quoted
+from governance.store.partials import leaf_rules
 from governance.store.plan import Plan, Reason, empty_relation, halves, judge_sql, key_hash, reasons_of, table_rules_of
 from governance.store.repeats import Repeats
+from governance.store.table_scope import TableScope, table_scope
 from governance.store.versions import OLD_COLUMNS, Versions
 from governance.store.watch import KeyWatch, Repeated, clear_key, watchable
 
@@ -187,13 +188,13 @@ class Work:
         with (
             self.lake.writer(stored_spec(self.dataset), batch) as passed,
             self.lake.writer(quarantine_spec(self.dataset), batch) as quarantine,
-            self._aggregates(plan, parser.schema()) as (of_batch, of_table),
+            self._aggregates(plan, parser.schema()) as (of_batch, of_table, parts, scope),
         ):
             sinks = Sinks(
                 passed,
                 quarantine,
                 of_batch,
-                of_table,
+                tuple(aggregate for aggregate in (of_table, parts) if aggregate is not None),
                 versions.present if versions else None,
                 versions.set_aside if versions else None,
             )
@@ -207,6 +208,7 @@ class Work:
             for aggregate in (of_batch, of_table):
                 metrics |= aggregate.metrics() if aggregate else {}
             passed_files, quarantine_files = passed.close(), quarantine.close()
+            metrics |= scope.metrics(parts.metrics(), passed_files) if parts else {}
         stored = self._stored(counted, metrics, changes)
         return replace(stored, passed_files=passed_files, quarantine_files=quarantine_files)
 
@@ -243,13 +245,16 @@ class Work:
                 yield from versions.old_rows(rows, engine.judging)
 
     @contextmanager
-    def _aggregates(self, plan: Plan, schema: pa.Schema) -> Iterator[tuple[Aggregate | None, Aggregate | None]]:
-        """Aggregates of the batch's rows and of the table with them, for the rules of either scope."""
+    def _aggregates(
+        self, plan: Plan, schema: pa.Schema
+    ) -> Iterator[tuple[Aggregate | None, Aggregate | None, Aggregate | None, TableScope]]:
+        """Aggregates of the batch's rows, of the table with them for rules that need all of its rows, and of what rules are put together of."""
         typed = pa.schema([schema.field(f.name) for f in self.dataset.fields])
+        scope = table_scope(plan.table_rules, self.dataset, self.standing, self.access, self.settings)
+        of_batch = tuple(rule for rule in plan.table_rules if rule.scope == "batch")
         with ExitStack() as stack:
             made: list[Aggregate | None] = []
-            for scope in ("batch", "table"):
-                rules = [rule for rule in plan.table_rules if rule.scope == scope]
+            for rules in (of_batch, scope.rest, leaf_rules(scope.merged)):
                 aggregate = None
                 if rules:
                     con = aggregating(self.settings)
@@ -258,16 +263,8 @@ class Work:
                     stack.callback(aggregate.stop)
                 made.append(aggregate)
             if made[1] is not None and self.dataset.load_mode == "append":
-                self._feed_before(made[1])
-            yield made[0], made[1]
-
-    def _feed_before(self, aggregate: Aggregate) -> None:
-        """Rows of the table that stay: of a revision not those of the batch that it replaces."""
-        replaced = [exp.column("_batch", quoted=True).neq(row.id) for row in self.standing.replaces]
-        where = exp.and_(*replaced).sql("duckdb") if replaced else None
-        with self.access.own(self.standing.base.snapshots[self.dataset.name], aggregate.columns, where=where) as rows:
-            for batch in rows if rows is not None else ():
-                aggregate.feed(batch)
+                scope.feed_before(made[1])
+            yield made[0], made[1], made[2], scope
 
 
 def _named(reason: Reason) -> tuple[str, ...]:
