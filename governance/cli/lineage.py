@@ -18,9 +18,18 @@ from governance.errors import GovernanceError
 @click.option("--downstream", "down", is_flag=True, help="What depends on the column, instead of where it comes from.")
 @click.option("--depth", type=click.IntRange(min=1), default=50, show_default=True, help="Steps to follow at most.")
 @click.option("--as-of", "as_of", type=INSTANT, help="As it was recorded at this instant.")
+@click.option("--as", "subject", help="Only what this subject may know of; the rest is counted.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
-def command(home: Path | None, field: str, down: bool, depth: int, as_of: datetime | None, as_json: bool) -> None:
+def command(
+    home: Path | None,
+    field: str,
+    down: bool,
+    depth: int,
+    as_of: datetime | None,
+    subject: str | None,
+    as_json: bool,
+) -> None:
     """Print the way of a column back to the source columns, each step with its kind, and whether the answer is
     complete.
 
@@ -34,19 +43,25 @@ def command(home: Path | None, field: str, down: bool, depth: int, as_of: dateti
             f"{field!r} is not a column; allowed: <department>.<dataset>.<field>, curated.<model>.<field>"
         )
     from governance.lineage import tree
-    from governance.lineage.graph import downstream, upstream
+    from governance.lineage.index import Index
     from governance.state.database import Database
 
     settings = load_settings(home)
     database = Database(settings.database_url)
     database.create()
+    index = Index(settings.lineage / "graph")
     try:
         with database.read() as connection:
-            answer = (downstream if down else upstream)(connection, table, column, depth=depth, as_of=as_of)
+            answer = (index.downstream if down else index.upstream)(connection, table, column, depth=depth, as_of=as_of)
     finally:
         database.close()
+    if subject is not None:
+        from governance.catalog.load import load_catalogue
+        from governance.pipeline.lineage_sight import narrowed, seen_by
+
+        answer = narrowed(answer, seen_by(subject, load_catalogue(settings), at=database.clock()), subject)
     if as_of is None and not any(answer.root in (link.source, link.target) for link in answer.links):
-        _require_declared(settings, table, column)
+        require_declared(settings, table, column)
     if as_json:
         click.echo(json.dumps(tree.as_json(answer), ensure_ascii=False))
     else:
@@ -54,7 +69,7 @@ def command(home: Path | None, field: str, down: bool, depth: int, as_of: dateti
             click.echo(line)
 
 
-def _require_declared(settings: Settings, table: str, column: str) -> None:
+def require_declared(settings: Settings, table: str, column: str) -> None:
     """Raises GovernanceError when no contract has the column: no lineage of it is then a wrong name, not an answer."""
     from governance.catalog.load import load_catalogue
 

@@ -50,6 +50,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "blast-radius": ("governance.cli.blast_radius", "What share of sensitive cells one breached credential reaches."),
     "lineage": ("governance.cli.lineage", "Where a column comes from, or what depends on it."),
     "as-of": ("governance.cli.asof", "What was in force for a table at a past instant, and the texts of it."),
+    "impact": ("governance.cli.impact", "What breaks, and who is concerned, when a column changes."),
+    "diff": ("governance.cli.diff", "What a change of contracts, models and rules breaks, before it is merged."),
     "trace": ("governance.cli.trace", "The landed records behind a row, or a value, of a published table."),
     "openlineage": ("governance.cli.openlineage", "Send lineage to an endpoint; how sending and receiving stand."),
     "ledger": ("governance.cli.ledger", "Verify the ledger; prove that an entry is in it."),

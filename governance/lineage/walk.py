@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from governance.lineage.arrays import OPEN, SUBTYPES, Flags, Graph, Half, Ints, Longs, how_of, ranges
-from governance.lineage.graph import Answer, Direction, Link, Node, not_followed, unknown
+from governance.lineage.graph import ROWS, Answer, Direction, Link, Node, not_followed, unknown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -94,6 +94,18 @@ def answer(graph: Graph, root: Node, direction: Direction, reached: Reached) -> 
         for s, t, k in zip(sources, targets, rows[2].tolist(), strict=True)
     )
     return Answer(root, direction, links, reached.cut)
+
+
+def downstream(graph: Graph, root: Node, *, limit: int = 200_000, as_of: datetime | None = None) -> Answer:
+    """Everything that depends on a node, whether an edge names it or not."""
+    number = graph.node(*root)
+    unnamed = number is None
+    number = graph.node(root.table, ROWS) if number is None else number
+    if number is None:
+        return nowhere(graph, root, "downstream", as_of)
+    return answer(
+        graph, root, "downstream", reach(graph, number, "downstream", limit=limit, as_of=as_of, unnamed=unnamed)
+    )
 
 
 def nowhere(graph: Graph, root: Node, direction: Direction, as_of: datetime | None) -> Answer:
