@@ -47,22 +47,27 @@ ANYTHING = object()
 
 
 def holds(condition: Condition, row: Mapping[str, Any]) -> bool:
-    """Two-valued: a comparison with NULL is false."""
+    """A NULL satisfies neither a comparison nor `not` of it."""
+    return _truth(condition, row) is True
+
+
+def _truth(condition: Condition, row: Mapping[str, Any]) -> bool | None:
     kind, *rest = condition
     match kind:
-        case "and":
-            return all(holds(part, row) for part in rest)
-        case "or":
-            return any(holds(part, row) for part in rest)
+        case "and" | "or":
+            parts = [_truth(part, row) for part in rest]
+            deciding = kind == "or"
+            return deciding if deciding in parts else None if None in parts else not deciding
         case "not":
-            return not holds(rest[0], row)
+            part = _truth(rest[0], row)
+            return None if part is None else not part
         case "is_null":
             return row[rest[0]] is None
         case "not_null":
             return row[rest[0]] is not None
     value, given = row[rest[0]], rest[1:]
     if value is None:
-        return False
+        return None
     match kind:
         case "in":
             return value in given

@@ -1,6 +1,6 @@
 """Two random worlds that agree on what a subject may see cannot be told apart by any statement.
 
-Schemas, rules, rows and statements are generated (`generated.py`, `statements.py`): 200 statements here, as many as wanted by
+Schemas, rules, rows and statements are generated (`generated.py`, `statements.py`): 500 statements here, as many as wanted by
 `make attack QUERIES=10000`. What a scanner streams is also compared with a reference that evaluates filters and masks row by row in Python, and
 decisions that are changed a little must be told from the right ones. At the end hypothesis looks for rows of one table that break it: the
 user's statement sees only what the scanner streams, so that equal streams cover every statement, its plans, errors and metadata.
@@ -32,7 +32,7 @@ from tests.use.generated import WHO, world
 from tests.use.statements import statements, table_of
 from tests.use.two_worlds import TwoWorlds, right
 
-SEEDS, EACH = range(4), 50
+SEEDS, EACH = range(10), 50
 MUTATED = (101, 103)
 SWAPS = ("mask:replace-with-null", "mask:mask-to-fixed-value")
 
