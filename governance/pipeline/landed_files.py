@@ -2,27 +2,35 @@
 
 `_row` counts the parsed records of a batch, its files in the order of their names. In a batch of one file it is the
 record's number in that file; of several files the landed originals have to be counted (`lines`), under a grant on their
-key, in a worker that gives numbers alone.
+key, in a worker that gives numbers alone (`landed_lines`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import select
 
+from governance import workers
+from governance.catalog.types import DatabaseSource, Dataset
+from governance.config import as_request
+from governance.keys import grants
 from governance.pipeline.context import Context
 from governance.state.tables import batch as batch_table
-from governance.state.values import LANDED, Actor, Landed
+from governance.state.values import LANDED, STORED, Actor, Landed
+from governance.store.landed import key_of
 
 Place = tuple[str, int]
+TEXT = ("csv", "jsonl")
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """One record of one landed file. `record` counts parsed records from 1, `line` the file's lines from 1 (with its
-    header); None where it is not known.
+    header); None where it is not known. Of a batch of several files all are named until they are counted.
     """
 
     file: str
@@ -33,29 +41,108 @@ class Position:
     line: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    landed: Landed
+    parsed: int | None
+    """Records that the store pass parsed; None when it also met lines that it could not parse, or is not known."""
+
+
 def positions(context: Context, places: Iterable[Place], actor: Actor, *, lines: bool) -> Mapping[Place, Position]:
-    """The position of each (batch, row); batches that the state does not know have none."""
+    """The position of each (batch, row); batches that the state does not know have none. With `lines` text files are
+    opened and counted. Raises what grants and keystore do.
+    """
     rows: dict[str, set[int]] = {}
     for name, row in places:
         rows.setdefault(name, set()).add(row)
+    batches = _batches(context, sorted(rows))
     found: dict[Place, Position] = {}
+    for name, own in batches.items():
+        found |= _of_batch(own.landed, rows[name])
+    if lines:
+        found |= _counted(context, batches, rows, found, actor)
+    return found
+
+
+def _batches(context: Context, names: list[str]) -> dict[str, _Batch]:
+    found = {}
+    columns = (batch_table.c.id, batch_table.c.landed, batch_table.c.stored)
+    query = select(*columns).where(batch_table.c.landed.is_not(None))
     with context.database.read() as connection:
-        query = select(batch_table.c.id, batch_table.c.landed).where(batch_table.c.landed.is_not(None))
-        manifests: dict[str, Landed] = {}
-        names = sorted(rows)
         for start in range(0, len(names), 500):
-            for own in connection.execute(query.where(batch_table.c.id.in_(names[start : start + 500]))):
-                manifests[own.id] = LANDED.validate_json(own.landed)
-    for name, landed in manifests.items():
-        found |= _of_batch(landed, rows[name])
+            for row in connection.execute(query.where(batch_table.c.id.in_(names[start : start + 500]))):
+                stored = STORED.validate_json(row.stored) if row.stored else None
+                parsed = stored.parsed if stored is not None and not stored.unparsed else None
+                found[row.id] = _Batch(LANDED.validate_json(row.landed), parsed)
     return found
 
 
 def _of_batch(landed: Landed, rows: Iterable[int]) -> dict[Place, Position]:
     files = sorted(landed.files, key=lambda file: file.name)
     observed = landed.observed_at.isoformat()
-    if len(files) != 1:
-        names, digests = "; ".join(f.name for f in files), "; ".join(f.sha256 for f in files)
-        return {(landed.batch, row): Position(names, digests, landed.source, observed, None) for row in rows}
-    file = files[0]
-    return {(landed.batch, row): Position(file.name, file.sha256, landed.source, observed, row) for row in rows}
+    names, digests = "; ".join(f.name for f in files), "; ".join(f.sha256 for f in files)
+    one = len(files) == 1
+    return {
+        (landed.batch, row): Position(names, digests, landed.source, observed, row if one else None) for row in rows
+    }
+
+
+def _counted(
+    context: Context,
+    batches: Mapping[str, _Batch],
+    rows: Mapping[str, set[int]],
+    known: Mapping[Place, Position],
+    actor: Actor,
+) -> dict[Place, Position]:
+    """Positions with their lines, of batches of text that can be counted."""
+    datasets = context.catalogue.datasets
+    chosen = {
+        name: own
+        for name, own in batches.items()
+        if own.parsed is not None and own.landed.format in TEXT and own.landed.dataset in datasets
+    }
+    if not chosen:
+        return {}
+    keys = {key_of(f, datasets[own.landed.dataset]) for own in chosen.values() for f in own.landed.files}
+    with context.database.unit_of_work() as tx:
+        grant = grants.issue(tx, actor=actor, keys=sorted(keys), database=context.database)
+    try:
+        told = _worked(
+            context, [_request(own, datasets[own.landed.dataset], rows[n]) for n, own in chosen.items()], grant.id
+        )
+    finally:
+        with context.database.unit_of_work() as tx:
+            grants.revoke(tx, grant.id, actor=actor, database=context.database)
+    found = {}
+    for one in told.to_pylist():
+        landed = chosen[one["batch"]].landed
+        file = sorted(landed.files, key=lambda f: f.name)[one["file"]]
+        place = (one["batch"], one["row"])
+        found[place] = replace(known[place], file=file.name, sha256=file.sha256, record=one["record"], line=one["line"])
+    return found
+
+
+def _request(own: _Batch, dataset: Dataset, rows: set[int]) -> dict[str, Any]:
+    source = dataset.source
+    encoding = "utf-8" if source is None or isinstance(source, DatabaseSource) else source.encoding
+    return {
+        "id": own.landed.batch,
+        "format": own.landed.format,
+        "encoding": encoding,
+        "parsed": own.parsed,
+        "rows": sorted(rows),
+        "files": [
+            {"path": f.path, "wrapped_key": f.wrapped_key, "key": str(key_of(f, dataset))}
+            for f in sorted(own.landed.files, key=lambda f: f.name)
+        ],
+    }
+
+
+def _worked(context: Context, batches: list[dict[str, Any]], grant: str) -> pa.Table:
+    settings = context.settings
+    request = {"settings": as_request(settings), "root": str(context.lake.root), "grant": grant, "batches": batches}
+    limits = workers.Limits(network=not settings.database_url.startswith("sqlite"))
+    with workers.start("governance.pipeline.landed_lines:lines", request, limits=limits) as worker:
+        told = worker.stream().read_all()
+        worker.result()
+    return told

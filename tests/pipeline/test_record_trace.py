@@ -13,7 +13,7 @@ from governance.pipeline.record_trace import RecordTrace, record_trace
 from governance.state import tables
 from governance.use.query import query
 from tests.pipeline.home import Home
-from tests.pipeline.traced import LI, METER_LINES, POWER_LINES, WANG, ZHANG, traced_home
+from tests.pipeline.traced import LI, METER_LINES, WANG, ZHANG, traced_home
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +48,29 @@ def test_a_row_is_traced_to_the_records_of_its_files(home: Home, token: str) -> 
     found = traced(home, "curated.use", ZHANG)
     assert found.exact
     assert found.targets == 1
-    meters, accounts = "water.meters.csv", "power.accounts.csv"
-    assert [(1, meters, 1), (1, meters, 3)] == [r for r in records(found) if r[1] == meters]
-    assert all(ZHANG in METER_LINES[row - 1] for _, file, row in records(found) if file == meters)
+    assert records(found) == [(1, "water.meters.csv", 1), (1, "water.meters.csv", 3)]
+    assert all(ZHANG in METER_LINES[row.row - 1] for row in found.rows if row.row)
     assert found.hidden == 1  # kwh is not open to the clerk, and nothing else is made from the accounts
     auditor = traced(home, "curated.use", token, who="user:auditor", why="audit")
-    assert records(auditor) == sorted([(1, meters, 1), (1, meters, 3), (1, accounts, 1), (1, accounts, 3)])
     assert auditor.complete
     assert auditor.exact
-    assert all(ZHANG in POWER_LINES[row - 1] for _, file, row in records(auditor) if file == accounts)
+    assert records(auditor) == sorted([(1, "water.meters.csv", 1), (1, "water.meters.csv", 3), *ACCOUNTS])
+
+
+ACCOUNTS = [(1, "power.a.csv; power.b.csv", 1), (1, "power.a.csv; power.b.csv", 3)]
+
+
+def test_lines_are_told_of_landed_files(home: Home, token: str) -> None:
+    """The second meter is a record of two lines, the second account file begins with a blank one."""
+    found = traced(home, "curated.use", token, who="user:auditor", why="audit", lines=True)
+    told = {(row.position.file, row.position.record, row.position.line) for row in found.rows if row.position}
+    meters, accounts = "water.meters.csv", ["power.a.csv", "power.b.csv"]
+    assert told == {(meters, 1, 2), (meters, 3, 5), (accounts[0], 1, 2), (accounts[1], 2, 4)}
 
 
 def test_one_column_is_traced_to_what_its_value_came_from(home: Home, token: str) -> None:
     found = traced(home, "curated.use", token, who="user:auditor", why="audit", column="kwh")
-    assert records(found, values=True) == [(1, "power.accounts.csv", 1), (1, "power.accounts.csv", 3)]
+    assert records(found, values=True) == ACCOUNTS
     assert records(found, values=False) == [(1, "water.meters.csv", 1), (1, "water.meters.csv", 3)]
 
 

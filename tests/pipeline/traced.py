@@ -63,7 +63,7 @@ BAND_SQL = "SELECT district, count(*) AS people, max(kwh) AS most FROM curated.u
 ZHANG, LI, WANG = "11010119900307001X", "110101199003070028", "110101199003070036"
 METER_LINES = [
     f"1,{ZHANG},张三甲,10,north",
-    f"2,{LI},李四乙,20,south",
+    f'2,{LI},"李四\n乙",20,south',  # a record of two lines
     f"3,{ZHANG},张三甲,30,north",
     f"4,{WANG},王五丙,5,north",
 ]
@@ -74,11 +74,12 @@ def traced_home(folder: Path) -> Home:
     home = empty_home(folder)
     (folder / "catalog" / "access.yaml").write_text(ACCESS, encoding="utf-8")
     home.declare("water.meters", WATER)
-    home.declare("power.accounts", {**ACCOUNTS, "person_no": PERSON})
+    home.declare("power.accounts", {**ACCOUNTS, "person_no": PERSON}, path="sources/power.*.csv")
     home.declare("curated.use", USE, sql=USE_SQL)
     home.declare("curated.band", BAND, sql=BAND_SQL)
     home.deliver("water.meters", METER_LINES, WATER)
-    home.deliver("power.accounts", POWER_LINES)
+    home.deliver("power.b", ["", *POWER_LINES[1:]], ACCOUNTS)
+    home.deliver("power.a", POWER_LINES[:1], ACCOUNTS)
     assert home.run(month(1)).failed == ()
     with home.opened() as context:
         publish(context)
