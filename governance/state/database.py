@@ -1,14 +1,14 @@
 """The state database: `Database.unit_of_work` is the only write transaction of the system, `Database.read` the only read.
 
-SQLite: WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for writes and a 30 s timeout. PostgreSQL: its defaults. No file and no Iceberg work belongs
-inside a unit of work.
+SQLite: WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for writes, which take turns (`turns`), and a 30 s timeout. PostgreSQL: its
+defaults. No file and no Iceberg work belongs inside a unit of work.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 
 from governance.errors import StorageError
 from governance.state.migrate import upgrade
+from governance.state.turns import Turns
 
 Clock = Callable[[], datetime]
 
@@ -43,6 +44,7 @@ class Database:
         self.clock = clock
         self.writer = uuid.uuid4().hex
         self.engine = _engine(url)
+        self._turns = Turns(file) if (file := _file(url)) is not None else None
 
     def create(self) -> None:
         """Create or migrate every table; does nothing on an up-to-date database."""
@@ -51,7 +53,7 @@ class Database:
     @contextmanager
     def unit_of_work(self) -> Iterator[Connection]:
         """A write transaction: everything in it becomes visible together, or nothing does."""
-        with self.engine.connect() as connection:
+        with self._turns.turn() if self._turns else nullcontext(), self.engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             elif not connection.in_transaction():
@@ -112,6 +114,13 @@ def _engine(url: str) -> Engine:
 
     event.listen(engine, "handle_error", _told)
     return engine
+
+
+def _file(url: str) -> Path | None:
+    """The file of a SQLite database that is one."""
+    parsed = make_url(url)
+    of_file = parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:"
+    return Path(parsed.database) if of_file and parsed.database else None
 
 
 def _told(context: ExceptionContext) -> None:
