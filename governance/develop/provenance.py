@@ -22,28 +22,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from governance.develop.provenance_trees import (
-    ENTRY,
-    PLAIN,
-    PROVENANCE,
-    SOURCES,
-    Cte,
-    Environment,
-    aggregates,
-    calls_itself,
-    concat,
-    denied,
-    entry,
-    extend,
-    is_distinct,
-    named,
-    needs_of,
-    outputs,
-    own_nodes,
-    provenance,
-    queries_in,
-    sources_below,
-)
+from governance.develop import provenance_trees as trees
+from governance.develop.provenance_sets import absent, grouped, present
 from governance.develop.provenance_window import window_rows
 
 
@@ -59,11 +39,6 @@ class Rewritten:
     whole: Mapping[int, str]
 
 
-def source_table(number: int) -> exp.Table:
-    """The reference to source `number`."""
-    return exp.table_(f"s{number}", db=SOURCES, quoted=True)
-
-
 def rewrite(tree: exp.Query, *, needed: Iterable[str] | None = None) -> Rewritten:
     """`tree` with PROVENANCE. Its tables are sources already (`source_table`), its columns qualified, its stars expanded.
 
@@ -74,43 +49,34 @@ def rewrite(tree: exp.Query, *, needed: Iterable[str] | None = None) -> Rewritte
     return Rewritten(made, dict(rewriter.whole))
 
 
-def counted(tree: exp.Query) -> exp.Query:
-    """A copy for following columns: `count(*)` counts what it has rows of, so that a count has sources too."""
-    copy = tree.copy()
-    for node in list(copy.find_all(exp.Count)):
-        if isinstance(node.this, exp.Star) and "provenance" in node.meta:
-            node.set("this", node.meta["provenance"].copy())
-    return copy
-
-
 class _Rewriter:
     def __init__(self) -> None:
         self.whole: dict[int, str] = {}
         self._names = 0
 
-    def query(self, node: exp.Query, needed: set[str] | None, env: Environment) -> exp.Query:
+    def query(self, node: exp.Query, needed: set[str] | None, env: trees.Environment) -> exp.Query:
         """`node` with PROVENANCE; a superset of it as a whole when it holds what is not known."""
         original, before = node.copy(), dict(self.whole)
         try:
             return self._query(node, needed, env)
         except _Unknown as unknown:
             self.whole = before
-            names = [exp.column(name, table="__whole", quoted=True) for name in outputs(original)]
-            markers = self._markers(sources_below(original, env), str(unknown))
+            names = [exp.column(name, table="__whole", quoted=True) for name in trees.outputs(original)]
+            markers = self._markers(trees.sources_below(original, env), str(unknown))
             shown = [exp.alias_(c, c.name, quoted=True) for c in names]
-            select = exp.select(*shown, named(markers))
+            select = exp.select(*shown, trees.named(markers))
             return select.from_(original.subquery("__whole"))
 
-    def _query(self, node: exp.Query, needed: set[str] | None, env: Environment) -> exp.Query:
+    def _query(self, node: exp.Query, needed: set[str] | None, env: trees.Environment) -> exp.Query:
         with_ = node.args.get("with_")
-        own: dict[str, Cte] = dict(env)
-        seen: list[tuple[exp.CTE, dict[str, Cte]]] = []
+        own: dict[str, trees.Cte] = dict(env)
+        seen: list[tuple[exp.CTE, dict[str, trees.Cte]]] = []
         for cte in with_.expressions if with_ is not None else ():
-            recursive = calls_itself(cte)
-            sources = sources_below(cte.this, own)
-            plain = "a recursive CTE by UNION" if recursive and is_distinct(cte.this) else ""
+            recursive = trees.calls_itself(cte)
+            sources = trees.sources_below(cte.this, own)
+            plain = "a recursive CTE by UNION" if recursive and trees.is_distinct(cte.this) else ""
             inside = dict(own)
-            own[cte.alias] = Cte(sources, plain=plain)
+            own[cte.alias] = trees.Cte(sources, plain=plain)
             if recursive:
                 own[cte.alias].needed = None
                 inside[cte.alias] = own[cte.alias]
@@ -122,15 +88,15 @@ class _Rewriter:
             record = own[cte.alias]
             if record.plain:
                 continue
-            if not calls_itself(cte):
+            if not trees.calls_itself(cte):
                 cte.set("materialized", False)  # else the key's filter would stop before it
             cte.set("this", self.query(cte.this, record.needed, inside))
-            extend(cte)
+            trees.extend(cte)
         if with_ is not None:
             made.set("with_", with_)
         return made
 
-    def _body(self, node: exp.Query, needed: set[str] | None, env: Environment) -> exp.Query:
+    def _body(self, node: exp.Query, needed: set[str] | None, env: trees.Environment) -> exp.Query:
         match node:
             case exp.Select():
                 return self._select(node, needed, env)
@@ -148,14 +114,16 @@ class _Rewriter:
 
     # SELECT
 
-    def _select(self, select: exp.Select, needed: set[str] | None, env: Environment) -> exp.Query:
-        counts = [p for p in select.expressions if needed is None or p.alias_or_name in needed or is_distinct(select)]
+    def _select(self, select: exp.Select, needed: set[str] | None, env: trees.Environment) -> exp.Query:
+        counts = [
+            p for p in select.expressions if needed is None or p.alias_or_name in needed or trees.is_distinct(select)
+        ]
         clauses = [
             select.args[name] for name in ("where", "group", "having", "qualify", "order") if select.args.get(name)
         ]
         clauses += [d for d in [select.args.get("distinct")] if d is not None]
         joins: list[exp.Join] = select.args.get("joins") or []
-        needs = needs_of(
+        needs = trees.needs_of(
             [*counts, *clauses, *joins, *(select.args.get("windows") or ()), *(select.args.get("laterals") or ())]
         )
         parts: list[exp.Expr] = []
@@ -169,20 +137,20 @@ class _Rewriter:
             parts += self._joined(select, join, needs, env)
         for lateral in select.args.get("laterals") or ():
             parts += self._lateral(lateral, needs, env)
-        rows = concat(parts)
-        for node in own_nodes(select.expressions + clauses, exp.Count):
+        rows = trees.concat(parts)
+        for node in trees.own_nodes(select.expressions + clauses, exp.Count):
             if isinstance(node.this, exp.Star):
                 node.meta["provenance"] = rows.copy()
-        if aggregates(select):
+        if trees.aggregates(select):
             rows = exp.Flatten(this=exp.ArrayAgg(this=rows))
         later = [*counts, *(c for c in (select.args.get("having"), select.args.get("qualify")) if c is not None)]
         extra = [e for part in later for e in self._nested(part, env)]
         windows = {w.this.name.lower(): w for w in select.args.get("windows") or ()}
-        extra += [window_rows(w, rows, windows) for w in own_nodes(later, exp.Window)]
-        made = concat([rows, *extra])
-        if is_distinct(select) and not (select.args["distinct"].args.get("on")):
+        extra += [window_rows(w, rows, windows) for w in trees.own_nodes(later, exp.Window)]
+        made = trees.concat([rows, *extra])
+        if trees.is_distinct(select) and not (select.args["distinct"].args.get("on")):
             return self._distinct(select, made)
-        select.append("expressions", named(made))
+        select.append("expressions", trees.named(made))
         return select
 
     def _distinct(self, select: exp.Select, rows: exp.Expr) -> exp.Query:
@@ -190,20 +158,11 @@ class _Rewriter:
         if any(select.args.get(part) for part in ("order", "limit", "offset")):
             raise _Unknown("DISTINCT with ORDER BY or LIMIT")
         select.set("distinct", None)
-        select.append("expressions", named(rows))
-        return self._grouped(select, names)
-
-    def _grouped(self, query: exp.Query, names: Sequence[str]) -> exp.Select:
-        """Equal rows of an annotated query as one, with the rows of all of them."""
-        alias = self._name()
-        columns = [exp.column(name, table=alias, quoted=True) for name in names]
-        rows = exp.Flatten(this=exp.ArrayAgg(this=exp.column(PROVENANCE, table=alias, quoted=True)))
-        shown = [exp.alias_(c.copy(), c.name, quoted=True) for c in columns]
-        made = exp.select(*shown, named(rows)).from_(query.subquery(alias))
-        return made.group_by(*columns) if columns else made
+        select.append("expressions", trees.named(rows))
+        return grouped(select, names, self._name())
 
     def _joined(
-        self, select: exp.Select, join: exp.Join, needs: Mapping[str, set[str]], env: Environment
+        self, select: exp.Select, join: exp.Join, needs: Mapping[str, set[str]], env: trees.Environment
     ) -> list[exp.Expr]:
         if join.method.upper() == "NATURAL" or join.args.get("using"):
             raise _Unknown("a join whose columns are not named")
@@ -211,38 +170,40 @@ class _Rewriter:
         if kind not in ("SEMI", "ANTI"):
             return self._source(join, "this", needs, env)
         if kind == "ANTI" or not isinstance(join.args.get("on"), exp.Expr):
-            return [self._markers(sources_below(join.this, env), "rows that are absent decide")]
+            return [self._markers(trees.sources_below(join.this, env), "rows that are absent decide")]
         copy = join.copy()
-        rows = concat(self._source(copy, "this", needs, env))
+        rows = trees.concat(self._source(copy, "this", needs, env))
         query = exp.select(exp.Flatten(this=exp.ArrayAgg(this=rows))).from_(copy.this).where(copy.args["on"])
         return [query.subquery()]
 
-    def _source(self, holder: exp.Expr, part: str, needs: Mapping[str, set[str]], env: Environment) -> list[exp.Expr]:
+    def _source(
+        self, holder: exp.Expr, part: str, needs: Mapping[str, set[str]], env: trees.Environment
+    ) -> list[exp.Expr]:
         """The provenance of one source of FROM or JOIN; rewrites it in its place."""
         source: Any = holder.args[part]
         alias = source.alias_or_name
         if source.args.get("pivots"):
-            sources = sources_below(source, env)
-            if isinstance(source, exp.Table) and source.db == SOURCES:
-                source.set("db", exp.to_identifier(PLAIN, quoted=True))
+            sources = trees.sources_below(source, env)
+            if isinstance(source, exp.Table) and source.db == trees.SOURCES:
+                source.set("db", exp.to_identifier(trees.PLAIN, quoted=True))
             return [self._markers(sources, "PIVOT")]
         match source:
             case exp.Table() if isinstance(source.this, exp.Func):
                 return []
             case exp.Table() if source.args.get("joins"):
                 raise _Unknown("joins in brackets")
-            case exp.Table() if source.db == SOURCES:
-                return [provenance(alias)]
+            case exp.Table() if source.db == trees.SOURCES:
+                return [trees.provenance(alias)]
             case exp.Table():
                 record = env[source.name]
                 record.use(needs.get(alias, set()))
-                return [self._markers(record.sources, record.plain)] if record.plain else [provenance(alias)]
+                return [self._markers(record.sources, record.plain)] if record.plain else [trees.provenance(alias)]
             case exp.Subquery() if source.meta.get("rewritten"):
-                return [provenance(alias)]
+                return [trees.provenance(alias)]
             case exp.Subquery() if isinstance(source.this, exp.Query):
                 source.set("this", self.query(source.this, needs.get(alias, set()), env))
-                extend(source)
-                return [provenance(alias)]
+                trees.extend(source)
+                return [trees.provenance(alias)]
             case exp.Lateral():
                 return self._lateral(source, needs, env)
             case exp.Unnest() | exp.Values() | exp.TableFromRows():
@@ -250,48 +211,48 @@ class _Rewriter:
             case other:
                 raise _Unknown(type(other).__name__.upper())
 
-    def _lateral(self, lateral: exp.Lateral, needs: Mapping[str, set[str]], env: Environment) -> list[exp.Expr]:
+    def _lateral(self, lateral: exp.Lateral, needs: Mapping[str, set[str]], env: trees.Environment) -> list[exp.Expr]:
         if not isinstance(lateral.this, exp.Subquery):
             return []
         alias = lateral.alias_or_name
         lateral.this.set("this", self.query(lateral.this.this, needs.get(alias, set()), env))
-        extend(lateral)
-        return [provenance(alias)]
+        trees.extend(lateral)
+        return [trees.provenance(alias)]
 
     # queries in expressions
 
-    def _nested(self, node: exp.Expr | None, env: Environment) -> list[exp.Expr]:
+    def _nested(self, node: exp.Expr | None, env: trees.Environment) -> list[exp.Expr]:
         """For each query in an expression the list of its rows that fit, as a nested query of its own."""
         found: list[exp.Expr] = []
-        for query in queries_in(node):
+        for query in trees.queries_in(node):
             holder = query.parent
             outer = holder.parent if isinstance(holder, exp.Subquery) else holder
-            if denied(query, node):
-                found.append(self._markers(sources_below(query, env), "rows that are absent decide"))
+            if trees.denied(query, node):
+                found.append(self._markers(trees.sources_below(query, env), "rows that are absent decide"))
             elif isinstance(outer, exp.Any | exp.All):
-                found.append(self._markers(sources_below(query, env), "ANY and ALL"))
+                found.append(self._markers(trees.sources_below(query, env), "ANY and ALL"))
             else:
                 sought = outer.this if isinstance(outer, exp.In) else None
                 found.append(self._fitting(query, sought, env, exists=isinstance(outer, exp.Exists)))
         return found
 
-    def _fitting(self, query: exp.Query, sought: exp.Expr | None, env: Environment, *, exists: bool) -> exp.Expr:
-        alias, names = self._name(), outputs(query)
+    def _fitting(self, query: exp.Query, sought: exp.Expr | None, env: trees.Environment, *, exists: bool) -> exp.Expr:
+        alias, names = self._name(), trees.outputs(query)
         if isinstance(sought, exp.Tuple):
             raise _Unknown("IN of several columns")
         made = self.query(query.copy(), set() if exists else None, env)
-        rows = exp.select(exp.Flatten(this=exp.ArrayAgg(this=provenance(alias)))).from_(made.subquery(alias))
+        rows = exp.select(exp.Flatten(this=exp.ArrayAgg(this=trees.provenance(alias)))).from_(made.subquery(alias))
         if sought is not None:
             rows = rows.where(exp.EQ(this=exp.column(names[0], table=alias, quoted=True), expression=sought.copy()))
         return rows.subquery()
 
     # set operations
 
-    def _set_operation(self, node: exp.SetOperation, needed: set[str] | None, env: Environment) -> exp.Query:
+    def _set_operation(self, node: exp.SetOperation, needed: set[str] | None, env: trees.Environment) -> exp.Query:
         if node.args.get("by_name") or node.args.get("side") or node.args.get("kind"):
             raise _Unknown("a set operation by name")
-        distinct, names = bool(node.args.get("distinct")), outputs(node)
-        rights = outputs(node.right)
+        distinct, names = bool(node.args.get("distinct")), trees.outputs(node)
+        rights = trees.outputs(node.right)
         if distinct or needed is None:
             needed = None
         asked = None if needed is None else {r for n, r in zip(names, rights, strict=True) if n in needed}
@@ -307,44 +268,35 @@ class _Rewriter:
             node.set("distinct", False)
             for part in tail:
                 node.set(part, None)
-            made = self._grouped(node, names)
+            made = grouped(node, names, self._name())
         else:
-            made = self._both(node, self._grouped(left, names), names, rights, env)
+            made = self._both(node, grouped(left, names, self._name()), names, rights, env)
         for part, clause in tail.items():
             made.set(part, clause)
         return made
 
     def _both(
-        self, node: exp.SetOperation, left: exp.Select, names: Sequence[str], rights: Sequence[str], env: Environment
+        self,
+        node: exp.SetOperation,
+        left: exp.Select,
+        names: Sequence[str],
+        rights: Sequence[str],
+        env: trees.Environment,
     ) -> exp.Select:
-        """INTERSECT and EXCEPT: the left rows that have, or have not, an equal on the right."""
+        """INTERSECT and EXCEPT."""
         own, other = self._name(), self._name()
-        equal = exp.and_(
-            *(
-                exp.NullSafeEQ(
-                    this=exp.column(mine, table=own, quoted=True),
-                    expression=exp.column(theirs, table=other, quoted=True),
-                )
-                for mine, theirs in zip(names, rights, strict=True)
-            )
-        )
-        shown = [exp.alias_(exp.column(name, table=own, quoted=True), name, quoted=True) for name in names]
         if isinstance(node, exp.Intersect):
-            right = self._grouped(self.query(node.right.copy(), None, env), rights)
-            rows = concat([provenance(own), provenance(other)])
-            made = exp.select(*shown, named(rows)).from_(left.subquery(own))
-            return made.join(right.subquery(other), on=equal)
-        absent = self._markers(sources_below(node.right, env), "rows that are absent decide")
-        within = exp.select(exp.Literal.number(1)).from_(node.right.copy().subquery(other)).where(equal)
-        made = exp.select(*shown, named(concat([provenance(own), absent]))).from_(left.subquery(own))
-        return made.where(exp.Not(this=exp.Exists(this=within)))
+            right = grouped(self.query(node.right.copy(), None, env), rights, self._name())
+            return present(left, right, (own, other), names, rights)
+        absence = self._markers(trees.sources_below(node.right, env), "rows that are absent decide")
+        return absent(left, node.right.copy(), (own, other), names, rights, absence)
 
     def _markers(self, sources: Iterable[int], reason: str) -> exp.Expr:
         numbers = sorted(sources)
         for number in numbers:
             self.whole.setdefault(number, reason)
-        entries = [entry(number) for number in numbers]
-        return exp.cast(exp.Array(expressions=entries), f"{ENTRY}[]", dialect="duckdb")
+        entries = [trees.entry(number) for number in numbers]
+        return exp.cast(exp.Array(expressions=entries), f"{trees.ENTRY}[]", dialect="duckdb")
 
     def _name(self) -> str:
         self._names += 1

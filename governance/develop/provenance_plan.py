@@ -16,8 +16,8 @@ from sqlglot.optimizer.scope import build_scope
 from governance.catalog.types import Catalogue, Model
 from governance.develop.deps import Dep, Trace
 from governance.develop.parse import parse_select
-from governance.develop.provenance import counted, rewrite, source_table
-from governance.develop.provenance_trees import PLAIN, PROVENANCE, SOURCES
+from governance.develop.provenance import rewrite
+from governance.develop.provenance_trees import PLAIN, PROVENANCE, SOURCES, counted, source_table
 from governance.develop.schema import table_columns
 from governance.develop.trace import Tracer
 from governance.develop.uses import Use

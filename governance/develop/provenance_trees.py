@@ -36,6 +36,20 @@ class Cte:
 Environment = Mapping[str, Cte]
 
 
+def source_table(number: int) -> exp.Table:
+    """The reference to source `number`."""
+    return exp.table_(f"s{number}", db=SOURCES, quoted=True)
+
+
+def counted(tree: exp.Query) -> exp.Query:
+    """A copy for following columns: `count(*)` counts what it has rows of, so that a count has sources too."""
+    copy = tree.copy()
+    for node in list(copy.find_all(exp.Count)):
+        if isinstance(node.this, exp.Star) and "provenance" in node.meta:
+            node.set("this", node.meta["provenance"].copy())
+    return copy
+
+
 def entry(number: int) -> exp.Expr:
     values = {"s": exp.Literal.number(number), "b": exp.null(), "r": exp.null()}
     return exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(n), expression=v) for n, v in values.items()])

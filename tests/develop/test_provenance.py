@@ -15,8 +15,8 @@ import pytest
 from sqlglot import exp, parse_one
 from sqlglot.optimizer.qualify import qualify
 
-from governance.develop.provenance import rewrite, source_table
-from governance.develop.provenance_trees import PROVENANCE
+from governance.develop.provenance import rewrite
+from governance.develop.provenance_trees import PROVENANCE, source_table
 
 COLUMNS = {"a": ("id", "k", "v"), "b": ("id", "k", "v"), "c": ("id", "k", "v")}
 Row = tuple[Any, ...]
@@ -251,3 +251,85 @@ def test_source_rows_are_those_of_the_reckoning(con) -> None:
             assert Counter(found) == Counter(q.rows), q.sql
             used[depth] += len(found)
     assert all(n > 40 for n in used.values())
+
+
+SOME = "SELECT id, k, v FROM d.{}"
+SUPERSETS = {
+    "except": (f"{SOME.format('a')} EXCEPT {SOME.format('b')}", {"b"}, "absent"),
+    "not exists": (f"{SOME.format('a')} x WHERE NOT EXISTS (SELECT 1 FROM d.b y WHERE y.k = x.k)", {"b"}, "absent"),
+    "not in": (f"{SOME.format('a')} WHERE k NOT IN (SELECT k FROM d.b WHERE k IS NOT NULL)", {"b"}, "absent"),
+    "anti join": ("SELECT x.id, x.k, x.v FROM d.a x ANTI JOIN d.b y ON x.k = y.k", {"b"}, "absent"),
+    "any": (f"{SOME.format('a')} WHERE v > ANY (SELECT v FROM d.b)", {"b"}, "ANY"),
+    "pivot": ("SELECT * FROM (SELECT k, v, id FROM d.a) PIVOT (sum(id) FOR v IN (0, 1))", {"a"}, "PIVOT"),
+    "recursive union": (
+        "WITH RECURSIVE t AS (SELECT k FROM d.a UNION SELECT b.v FROM t JOIN d.b b ON b.k = t.k) SELECT k FROM t",
+        {"a", "b"},
+        "recursive",
+    ),
+    "except all": (f"{SOME.format('a')} EXCEPT ALL {SOME.format('b')}", {"a", "b"}, "EXCEPT ALL"),
+}
+
+
+@pytest.mark.parametrize("name", SUPERSETS)
+def test_what_is_not_exact_says_so_and_names_whole_tables(con, name: str) -> None:
+    sql, tables, reason = SUPERSETS[name]
+    rng = random.Random(5)
+    for _ in range(6):
+        fill(con, rng)
+        found, whole = traced(con, sql)
+        assert all(reason in said for said in whole.values())
+        assert whole
+        assert Counter(row for row, _ in found) == Counter(con.execute(sql).fetchall())
+        for _, rows in found:
+            assert {table for table, row in rows if row is None} == tables
+
+
+EXACT = {
+    "semi join": (
+        "SELECT x.id FROM d.a x SEMI JOIN d.b y ON x.k = y.k",
+        "SELECT x.id FROM d.a x WHERE k IN (SELECT k FROM d.b)",
+    ),
+    "lateral": (
+        "SELECT x.id, l.m FROM d.a x, LATERAL (SELECT max(y.v) AS m FROM d.b y WHERE y.k = x.k) l",
+        "SELECT x.id, (SELECT max(y.v) FROM d.b y WHERE y.k = x.k) FROM d.a x",
+    ),
+    "qualify": (
+        "SELECT id FROM d.a QUALIFY row_number() OVER (PARTITION BY k ORDER BY id) = 1",
+        "SELECT DISTINCT ON (k) id FROM d.a ORDER BY k, id",
+    ),
+    "recursive union all": (
+        "WITH RECURSIVE t(i, d) AS (SELECT id, 0 FROM d.a UNION ALL SELECT t.i, t.d + 1 FROM t WHERE t.d < 2) SELECT i FROM t WHERE d = 2",
+        "SELECT id FROM d.a",
+    ),
+    "cte with column names": ("WITH w(p, q) AS (SELECT id, k FROM d.a) SELECT p FROM w", "SELECT id FROM d.a"),
+    "unnest": ("SELECT x.id, u.n FROM d.a x, unnest([1, 2]) AS u(n)", "SELECT id, n FROM d.a, (VALUES (1), (2)) t(n)"),
+    "last value but NULL": (
+        "SELECT id, last_value(v IGNORE NULLS) OVER (ORDER BY id) AS l FROM d.a",
+        "SELECT x.id, (SELECT y.v FROM d.a y WHERE y.id <= x.id AND y.v IS NOT NULL ORDER BY y.id DESC LIMIT 1) FROM d.a x",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_other_ways_to_write_the_same_have_the_same_source_rows(con, name: str) -> None:
+    rng = random.Random(7)
+    for _ in range(6):
+        fill(con, rng)
+        (found, whole), (other, others) = (traced(con, sql) for sql in EXACT[name])
+        assert not whole
+        assert not others
+        if name != "last value but NULL":
+            assert Counter(found) == Counter(other)
+        else:  # the row itself decides only where it starts to look
+            assert {row: rows | {("a", row[0])} for row, rows in found} == {
+                row: rows | {("a", row[0])} for row, rows in other
+            }
+
+
+def test_rows_that_only_other_columns_compute_with_are_left_out(con) -> None:
+    fill(con, random.Random(3))
+    sql = "SELECT id, sum(v) OVER () AS total FROM d.a"
+    whole, _ = traced(con, sql)
+    own, _ = traced(con, sql, needed=["id"])
+    assert {len(rows) for _, rows in own} == {1}
+    assert {len(rows) for _, rows in whole} == {len(whole)}
