@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ ROWS = "*"
 LINEAGE, COLUMNS, WHOLE = 3, 2, 1
 """How much is known of a flow."""
 NODE_CHARACTERS, NAME_CHARACTERS = 512, 255
+_REMEMBERED = 10_000
 _SUBTYPES: Final[Mapping[str | None, Subtype]] = {name: name for name in get_args(Subtype)}
 
 
@@ -53,32 +55,53 @@ class NotTaken(ValueError):
     """Why an event is not taken: a place and a rule, never a value."""
 
 
+class Reader:
+    """Reads events of one home. What jobs say again and again is worked out once: flows are remembered by the text that told of them."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._known: OrderedDict[bytes, tuple[Flow, ...]] = OrderedDict()
+
+    def read(self, event: Any) -> Told:
+        """What is kept of an event. Raises NotTaken for one that breaks the standard, is too large to name, or claims to have made a
+        table of ours.
+        """
+        try:
+            if reason := standard.fault(event):
+                raise NotTaken(reason)
+            parts = {key: _canonical(value) for key, value in event.items()}
+            body = ("{" + ",".join(f"{_canonical(key)}:{parts[key]}" for key in sorted(parts)) + "}").encode("utf-8")
+        except (UnicodeEncodeError, RecursionError):
+            raise NotTaken("not text that can be kept") from None
+        kind = standard.kind_of(event)
+        assert kind is not None
+        datasets = 1 if kind == "dataset" else len(event.get("inputs") or ()) + len(event.get("outputs") or ())
+        return Told(
+            digest=hashlib.sha256(body).digest(),
+            kind=kind,
+            job=node(event["job"]) if "job" in event else "",
+            run=event["run"]["runId"].lower() if kind == "run" else "",
+            event_type=event.get("eventType", "") if kind == "run" else "",
+            event_time=_instant(event["eventTime"]),
+            datasets=datasets,
+            body=body,
+            flows=self._flows(event, kind, parts),
+        )
+
+    def _flows(self, event: Mapping[str, Any], kind: standard.Kind, parts: Mapping[str, str]) -> tuple[Flow, ...]:
+        told = "\n".join(parts.get(key, "") for key in ("job", "inputs", "outputs", "dataset"))
+        name = hashlib.sha256(told.encode("utf-8")).digest()
+        if name not in self._known:
+            outputs = [event["dataset"]] if kind == "dataset" else event.get("outputs") or ()
+            self._known[name] = tuple(_flows(event, event.get("inputs") or (), outputs, self._namespace))
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return self._known[name]
+
+
 def read(event: Any, *, namespace: str) -> Told:
-    """What is kept of an event. Raises NotTaken for one that breaks the standard, is too large to name, or claims to have made a table of
-    ours.
-    """
-    try:
-        if reason := standard.fault(event):
-            raise NotTaken(reason)
-        body = json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8")
-    except (UnicodeEncodeError, RecursionError):
-        raise NotTaken("not text that can be kept") from None
-    kind = standard.kind_of(event)
-    assert kind is not None
-    job = node(event["job"]) if "job" in event else ""
-    inputs, outputs = event.get("inputs") or (), event.get("outputs") or ()
-    datasets = [event["dataset"]] if kind == "dataset" else [*inputs, *outputs]
-    return Told(
-        digest=hashlib.sha256(body).digest(),
-        kind=kind,
-        job=job,
-        run=event["run"]["runId"].lower() if kind == "run" else "",
-        event_type=event.get("eventType", "") if kind == "run" else "",
-        event_time=_instant(event["eventTime"]),
-        datasets=len(datasets),
-        body=body,
-        flows=tuple(_flows(event, inputs, [event["dataset"]] if kind == "dataset" else outputs, namespace)),
-    )
+    """What is kept of one event; as `Reader.read`."""
+    return Reader(namespace).read(event)
 
 
 def node(named: Mapping[str, Any], own: str | None = None) -> str:
@@ -181,6 +204,10 @@ def _edges(source: Mapping[str, Any], field: str, column: str, own: str) -> Iter
         widest: Subtype = "CONDITIONAL" if kind == "INDIRECT" else "TRANSFORMATION"
         subtype = _SUBTYPES.get(how.get("subtype"), widest)
         yield Edge(name, field, column, kind, subtype, bool(how.get("masking")))
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _instant(text: str) -> datetime:

@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from governance.config import Settings
-from governance.lineage.ingest_flows import NotTaken, Told, read
+from governance.lineage.ingest_flows import NotTaken, Reader, Told
 from governance.service import api_keys
 from governance.service.gate import HEADERS, read_body, respond
 from governance.service.lineage_writer import Busy, Judged, Writer
@@ -43,7 +43,7 @@ class LineageIn:
 
     def __init__(self, app: ASGIApp, *, settings: Settings, database: Database, login: Login) -> None:
         self._app, self._login, self._database = app, login, database
-        self._namespace = settings.lineage_namespace
+        self._reader = Reader(settings.lineage_namespace)
         named = settings.openlineage.get("producers", "").split(",")
         self._producers = frozenset(name.strip() for name in named if name.strip())
         self._writer = Writer(database)
@@ -119,7 +119,7 @@ class LineageIn:
         judged: list[Told | str] = []
         for number, event in enumerate(events):
             try:
-                judged.append(read(event, namespace=self._namespace))
+                judged.append(self._reader.read(event))
             except NotTaken as reason:
                 judged.append(str(reason))
             if number % _TURN == _TURN - 1:
