@@ -12,7 +12,7 @@ from governance.pipeline.report.charts import chart, sparkline
 from governance.pipeline.report.facts import RunLine, TableFacts
 from governance.pipeline.report.read import Observed, with_observations
 from governance.pipeline.report.sla import providers, standing_of
-from governance.pipeline.report.trend import MOST_POINTS, Trend, of_table
+from governance.pipeline.report.trend import MOST_POINTS, Trend, of_windows
 from governance.state.values import Counts
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,13 +46,13 @@ def _table(name: str, runs: list[RunLine]) -> TableFacts:
 def test_of_each_window_the_last_revision_counts() -> None:
     table = _table("tax.a", [_run(0, passed=50), _run(0, revision=2), _run(1)])
     assert [run.id for run in table.windows()] == ["b0.2", "b1.1"]
-    assert of_table(table, "validity") == ((date(2026, 1, 2), 100.0), (date(2026, 1, 3), 100.0))
-    assert of_table(table, "accuracy") == ()
+    assert of_windows(table.windows(), "validity") == ((date(2026, 1, 2), 100.0), (date(2026, 1, 3), 100.0))
+    assert of_windows(table.windows(), "accuracy") == ()
 
 
 def test_a_year_of_days_is_thinned_and_tables_are_put_together_rule_by_rule() -> None:
     runs = [_run(number, passed=90) for number in range(365)]
-    assert len(of_table(_table("tax.a", runs), "validity")) <= MOST_POINTS
+    assert len(of_windows(_table("tax.a", runs).windows(), "validity")) <= MOST_POINTS
     trend = Trend("month")
     trend.add(_table("tax.a", runs[:31]))
     trend.add(_table("tax.b", [_run(number) for number in range(31)]))

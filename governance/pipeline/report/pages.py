@@ -37,6 +37,7 @@ from governance.state import tables
 
 MATRIX_RUNS = 8
 SHOWN_RUNS = 60
+SHOWN_RULES = 4
 SHOWN_CONCERNS = 30
 SHOWN_RELEASES = 20
 
@@ -89,13 +90,15 @@ class Site:
     providers: dict[str, trend.Trend] = field(default_factory=dict)
     standing: dict[str, list[sla.Standing]] = field(default_factory=dict)
 
-    def add(self, table: TableFacts, on_time: bool | None) -> None:
-        self.whole.add(table)
+    def add(self, table: TableFacts, windows: Sequence[RunLine], row: TableRow, on_time: bool | None) -> None:
+        own = self.trend()
+        own.add(table, windows)
+        self.whole.merge(own)
         department = self.departments.setdefault(table.department, Department(table.department, self.trend()))
-        department.trend.add(table)
-        department.rows.append(row_of(table))
+        department.trend.merge(own)
+        department.rows.append(row)
         if table.provider:
-            self.providers.setdefault(table.provider, self.trend()).add(table)
+            self.providers.setdefault(table.provider, self.trend()).merge(own)
             self.standing.setdefault(table.provider, []).append(sla.standing_of(table, on_time))
 
     def trend(self) -> trend.Trend:
@@ -156,8 +159,11 @@ def _write(context: Context, connection: Connection, folder: Path, instants: Seq
     environment = _environment(reader.at)
     for table in _all(reader):
         collector.add(table)
-        site.add(table, recorded.around(table.name).newest("freshness", reader.at))
-        _table_page(environment, connection, table, folder)
+        windows = table.windows()
+        points = {name: trend.of_windows(windows, name) for name in dimensions.DIMENSIONS}
+        on_time = recorded.around(table.name).newest("freshness", reader.at)
+        site.add(table, windows, row_of(table, windows, points), on_time)
+        _table_page(environment, connection, table, points, folder)
     found = troubles(connection, reader.at)
     card = collector.scorecard()
     providers = sla.providers(site.providers, site.standing)
@@ -190,15 +196,21 @@ def _fixed_pages(
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
 
 
-def _table_page(environment: Environment, connection: Connection, table: TableFacts, folder: Path) -> None:
+def _table_page(
+    environment: Environment,
+    connection: Connection,
+    table: TableFacts,
+    points: Mapping[dimensions.Dimension, trend.Points],
+    folder: Path,
+) -> None:
     text = environment.get_template("table.html").render(
         table=table,
         lineage=origins(connection, table) if table.curated else (),
         matrix=matrix(table.runs),
         matrix_runs=table.runs[:MATRIX_RUNS],
         shown_runs=table.runs[:SHOWN_RUNS],
-        detailed=[run for run in table.runs[:MATRIX_RUNS] if run.rules],
-        points={name: trend.of_table(table, name) for name in dimensions.DIMENSIONS},
+        detailed=[run for run in table.runs[:SHOWN_RULES] if run.rules],
+        points=points,
         up="../",
         here="",
     )
@@ -234,6 +246,7 @@ def _environment(at: datetime) -> Environment:
         CHINESE=dict[str, str]([*dimensions.CHINESE.items(), *scorecard_rules.CHINESE.items()]),
         SHOWN_CONCERNS=SHOWN_CONCERNS,
         SHOWN_RUNS=SHOWN_RUNS,
+        SHOWN_RULES=SHOWN_RULES,
         sparkline=charts.sparkline,
         chart=charts.chart,
         passed=trend.passed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -31,7 +31,8 @@ class TableRow:
     concerns: tuple[Concern, ...]
 
 
-def row_of(table: TableFacts) -> TableRow:
+def row_of(table: TableFacts, windows: Sequence[RunLine], points: Mapping[Dimension, trend.Points]) -> TableRow:
+    """`windows` are the table's, `points` those of its dimensions."""
     return TableRow(
         name=table.name,
         department=table.department,
@@ -39,9 +40,9 @@ def row_of(table: TableFacts) -> TableRow:
         owner=table.owner,
         columns=tuple(name for name, *_ in table.fields),
         latest=table.latest,
-        passed=charts.sparkline(trend.passed(table.windows())),
+        passed=charts.sparkline(trend.passed(windows)),
         scores={dimension: table.score(dimension) for dimension in DIMENSIONS},
-        sparks={dimension: charts.sparkline(trend.of_table(table, dimension), width=40) for dimension in DIMENSIONS},
+        sparks={dimension: charts.sparkline(points[dimension], width=40) for dimension in DIMENSIONS},
         incidents=table.incidents,
         findings=table.findings,
         concerns=concerns_of(table),

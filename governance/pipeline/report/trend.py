@@ -61,13 +61,14 @@ class Trend:
     hours: dict[date, list[float]] = field(default_factory=dict)
     """Step -> hours from the end of each window to its landing."""
 
-    def add(self, table: TableFacts) -> None:
+    def add(self, table: TableFacts, windows: Sequence[RunLine] | None = None) -> None:
+        """`windows`: the table's, when they are at hand."""
         self.tables += 1
-        for run in table.windows():
+        for run in table.windows() if windows is None else windows:
             at = bucket(run.day.date(), self.step)
             there = self.by_step.setdefault(at, {})
             for dimension, tally in run.dimensions.items():
-                there[dimension] = there.get(dimension, Tally()) + tally
+                there[dimension] = there[dimension] + tally if dimension in there else tally
             if run.counts is not None:
                 passed, received = self.passed.get(at, (0, 0))
                 self.passed[at] = passed + run.counts.passed, received + run.received
@@ -75,6 +76,21 @@ class Trend:
                 self.hours.setdefault(at, []).append(late)
         judged = next((run for run in table.runs if run.dimensions), None)
         for dimension, tally in (judged.dimensions if judged else {}).items():
+            self.newest[dimension] = self.newest.get(dimension, Tally()) + tally
+
+    def merge(self, other: Trend) -> None:
+        """Take in all that another of the same step has."""
+        self.tables += other.tables
+        for at, tallies in other.by_step.items():
+            there = self.by_step.setdefault(at, {})
+            for dimension, tally in tallies.items():
+                there[dimension] = there[dimension] + tally if dimension in there else tally
+        for at, (passed, received) in other.passed.items():
+            before = self.passed.get(at, (0, 0))
+            self.passed[at] = before[0] + passed, before[1] + received
+        for at, hours in other.hours.items():
+            self.hours.setdefault(at, []).extend(hours)
+        for dimension, tally in other.newest.items():
             self.newest[dimension] = self.newest.get(dimension, Tally()) + tally
 
     def score(self, dimension: Dimension) -> float | None:
@@ -94,10 +110,10 @@ class Trend:
         return tuple((day, statistics.median(hours)) for day, hours in sorted(self.hours.items()))
 
 
-def of_table(table: TableFacts, dimension: Dimension) -> Points:
-    """One point a window, thinned to `MOST_POINTS` by means of neighbours."""
-    found = ((run.day.date(), run.dimensions.get(dimension, Tally()).score) for run in table.windows())
-    return thinned([(day, score) for day, score in found if score is not None])
+def of_windows(windows: Sequence[RunLine], dimension: Dimension) -> Points:
+    """One point a window, oldest first, thinned to `MOST_POINTS` by means of neighbours."""
+    found = ((run.day, run.dimensions[dimension].score) for run in windows if dimension in run.dimensions)
+    return thinned([(day.date(), score) for day, score in found if score is not None])
 
 
 def passed(runs: Sequence[RunLine]) -> Points:
