@@ -10,7 +10,7 @@ name with a colon is a source (`<system>:<table>`): there the way back ends well
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -19,7 +19,7 @@ from sqlalchemy import CompoundSelect, Connection, Row, Select, func, or_, selec
 
 from governance.lineage.edges import Kind, Subtype
 from governance.state.tables import edge, edge_set, run
-from governance.state.tables_lineage import lineage_flow
+from governance.state.tables_lineage import lineage_event, lineage_flow, lineage_rejected
 
 ROWS = "*"
 NOT_IN_FORCE = ("stop", "stopped", "failed")
@@ -63,6 +63,10 @@ class Answer:
     def complete(self) -> bool:
         return not self.cut
 
+    def also(self, reasons: Iterable[str]) -> Answer:
+        """The answer with more reasons why it may lack something."""
+        return replace(self, cut=(*self.cut, *(reason for reason in reasons if reason not in self.cut)))
+
     @property
     def nodes(self) -> tuple[Node, ...]:
         """Every node once, the root among them, sorted."""
@@ -90,7 +94,8 @@ def upstream(
 ) -> Answer:
     """Everything that `table`.`column` was made from, back to the source columns, with what decided the rows on the
     way; as it was recorded at `as_of`, else as it is now."""
-    return _walk(partial(_into, connection, as_of), Node(table, column), "upstream", depth, limit)
+    found = _walk(partial(_into, connection, as_of), Node(table, column), "upstream", depth, limit)
+    return found.also(unseen(connection, as_of))
 
 
 def downstream(
@@ -104,7 +109,21 @@ def downstream(
 ) -> Answer:
     """Everything that depends on `table`.`column`; a dependence by rows reaches every column of the table that it
     decides, and so does one that is known as a whole only. As it was recorded at `as_of`, else as it is now."""
-    return _walk(partial(_out_of, connection, as_of), Node(table, column), "downstream", depth, limit)
+    found = _walk(partial(_out_of, connection, as_of), Node(table, column), "downstream", depth, limit)
+    return found.also(unseen(connection, as_of))
+
+
+def unseen(connection: Connection, as_of: datetime | None = None) -> tuple[str, ...]:
+    """What others told of which no graph can know: events that were refused, finished runs that name no dataset."""
+    refused = select(func.coalesce(func.sum(lineage_rejected.c.events), 0))
+    bare = select(func.count()).select_from(lineage_event)
+    bare = bare.where(lineage_event.c.event_type == "COMPLETE", lineage_event.c.datasets == 0)
+    if as_of is not None:
+        refused = refused.where(lineage_rejected.c.first_at <= as_of)
+        bare = bare.where(lineage_event.c.recorded_at <= as_of)
+    events, runs = connection.execute(refused).scalar_one(), connection.execute(bare).scalar_one()
+    told = [(events, "events of others were rejected"), (runs, "runs of others name no dataset")]
+    return tuple(f"{number:,} {what}" for number, what in told if number)
 
 
 def not_followed(table: str) -> str:

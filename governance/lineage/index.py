@@ -21,7 +21,7 @@ from sqlalchemy import Connection, case, false, func, or_, select
 
 from governance.lineage import index_files
 from governance.lineage.arrays import EDGE_SCHEMA, EPISODE_SCHEMA, KINDS, OPEN, SUBTYPES, Graph, edge_batch, graph
-from governance.lineage.graph import NOT_IN_FORCE, Answer, Direction, Node
+from governance.lineage.graph import NOT_IN_FORCE, Answer, Direction, Node, unseen
 from governance.lineage.walk import answer, nowhere, reach
 from governance.state.tables import edge, edge_set, run
 from governance.state.tables_lineage import lineage_flow
@@ -87,9 +87,9 @@ class Index:
         unnamed = number is None
         number = whole.node(root.table, "*") if number is None else number
         if number is None:
-            return nowhere(whole, root, direction, as_of)
+            return nowhere(whole, root, direction, as_of).also(unseen(connection, as_of))
         found = reach(whole, number, direction, depth=depth, limit=limit, as_of=as_of, unnamed=unnamed)
-        return answer(whole, root, direction, found)
+        return answer(whole, root, direction, found).also(unseen(connection, as_of))
 
     def _read(self, connection: Connection, stamp: str) -> None:
         if self._folder is not None and (kept := index_files.load(self._folder, stamp)) is not None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from governance.lineage.graph import Node, downstream, upstream
+from governance.lineage.index import Index
 from governance.lineage.ingest import count_rejected, event_body, keep
 from governance.lineage.ingest_flows import read
 from governance.state.database import Database
@@ -142,3 +143,16 @@ def test_refusals_are_counted_by_reason_without_bound_on_their_number(database: 
     with database.read() as connection:
         assert connection.execute(select(func.count()).select_from(lineage_rejected)).scalar_one() == 1_001
         assert connection.execute(select(func.sum(lineage_rejected.c.events))).scalar_one() == 4_020
+
+
+def test_an_answer_counts_what_no_graph_can_know(database: Database) -> None:
+    take(database, fine(), run_event("bare", []))
+    with database.unit_of_work() as tx:
+        count_rejected(tx, {"a": 2, "b": 1}, subject="service:etl", at=database.clock())
+    index = Index()
+    for ask in (upstream, index.upstream, downstream, index.downstream):
+        with database.read() as connection:
+            told = ask(connection, "db:mart.daily", "total").cut
+            assert told == ("3 events of others were rejected", "1 runs of others name no dataset")
+            before = database.clock() - timedelta(days=1)
+            assert ask(connection, "db:mart.daily", "total", as_of=before).cut == ()
