@@ -13,6 +13,13 @@ from benchmarks.measure import BUILD
 MEASURES = {
     "governed_run": "benchmarks.governed_run",
     "governed_run_memory": "benchmarks.governed_run_memory",
+    "suite_one_scan": "benchmarks.suite_one_scan",
+    "suite_with_split": "benchmarks.suite_with_split",
+    "suite_memory": "benchmarks.suite_memory",
+    "suite_peers": "benchmarks.suite_peers",
+    "fault_detection": "benchmarks.fault_detection",
+    "suggest": "benchmarks.suggested",
+    "report_build_s": "benchmarks.report_build",
     "dag_parse_s": "benchmarks.dag_parse",
     "ledger": "benchmarks.ledger",
     "enforced_scan": "benchmarks.enforced_scan",
