@@ -28,7 +28,7 @@ from governance.state.values import Actor
 from governance.use import lookup_budget
 from governance.use.attestation import open_attester, signed
 from governance.use.lookup_copies import ensure_layout
-from governance.use.lookup_session import worker_limits
+from governance.use.lookup_open import worker_limits
 from governance.use.published import Published, read_published
 from governance.use.questions import AgeAtLeast, Questions, Relation, question_hash, read_questions
 from governance.workers import start

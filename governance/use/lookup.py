@@ -32,7 +32,8 @@ from governance.state.values import Actor
 from governance.use import lookup_budget
 from governance.use.lookup_copies import ensure_layout
 from governance.use.lookup_decided import Decided, Decisions, Wanted
-from governance.use.lookup_session import Session, opened
+from governance.use.lookup_open import opened
+from governance.use.lookup_session import Session
 
 MAX_KEYS = 10_000
 MAX_SESSIONS = 8

@@ -13,7 +13,7 @@ from governance.lake.lake import Lake
 from governance.state.database import Database
 from governance.state.values import Actor
 from governance.use import release
-from governance.use.lookup_session import worker_limits
+from governance.use.lookup_open import worker_limits
 from governance.workers import start
 
 NO_COPY = "the copy that lookups read is not there yet"

@@ -1,8 +1,9 @@
 """A session of lookups: one scanner process for one subject, purpose, decision and snapshot, for as long as its grants.
 
 Requests that wait while others are answered go together: one ledger transaction and one message to the scanner for all
-of them. The entries are committed before the scanner is asked. A session ends with its grants, with the rules that it
-was decided under, and with the first error of its scanner; what it was asked afterwards needs a new one.
+of them. The entries are committed before the scanner is asked; one group is committed while the one before is answered.
+A session ends with its grants, with the rules that it was decided under, and with the first error of its scanner; what
+it was asked afterwards needs a new one.
 """
 
 from __future__ import annotations
@@ -11,39 +12,31 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from governance.config import Settings, as_request
 from governance.errors import GovernanceError, Refused, WorkerFailed
 from governance.keys import grants
-from governance.keys.names import DigestKeyName
-from governance.lake.lake import Lake
 from governance.ledger.entry import Json, append_all
-from governance.policy import filters
-from governance.policy.restrictions import Restricted, Restrictions
-from governance.state import texts
+from governance.policy.restrictions import Restricted
 from governance.state.database import Database
 from governance.state.values import Actor
-from governance.use import lookup_budget, scanner
+from governance.use import lookup_budget
 from governance.use.lookup_decided import Decided
 from governance.use.lookup_statement import ASKED, KEY, REQUEST
 from governance.use.watch import Watch
-from governance.workers import Limits, start
 from governance.workers.parent import Worker
 
 SESSION_SECONDS = 900
 _LAST_SECONDS = 5
 """So long before its grants end a session is not asked any more."""
 _GROUP_KEYS = 20_000
-_ROWS_A_KEY = 8
-"""What the budget of a purpose's tokens allows for the same rows to be asked for again."""
 
 
 @dataclass(slots=True)
@@ -53,14 +46,17 @@ class _Asked:
     keys: Sequence[str]
     columns: Sequence[Restricted]
     run: str
-    done: bool = False
+    done: threading.Event = field(default_factory=threading.Event)
     answer: pa.Table | None = None
     error: BaseException | None = None
 
 
+_Group: TypeAlias = list[_Asked]
+
+
 @dataclass(slots=True)
 class Session:
-    """Open with `opened`. `ask` may be called by many threads."""
+    """Open with `lookup_open.opened`. `ask` may be called by many threads."""
 
     decided: Decided
     grant: str
@@ -73,11 +69,14 @@ class Session:
     _ended: list[GovernanceError]
     closed: bool = False
     """Whether `close` ended it: then asking again finds another session."""
-    _answers: pa.RecordBatchReader | None = None
     _expires: float = field(default_factory=lambda: time.monotonic() + SESSION_SECONDS - _LAST_SECONDS)
     _waiting: list[_Asked] = field(default_factory=list)
-    _gate: threading.Lock = field(default_factory=threading.Lock)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
+    _gate: threading.Condition = field(default_factory=threading.Condition)
+    _under_way: queue.Queue[_Group | None] = field(default_factory=lambda: queue.Queue(1))
+
+    def __post_init__(self) -> None:
+        for stage in (self._record, self._answer):
+            threading.Thread(target=stage, daemon=True, name="gov-lookup-session").start()
 
     @property
     def over(self) -> bool:
@@ -89,11 +88,11 @@ class Session:
         """
         asked = _Asked(keys, columns, run)
         with self._gate:
+            if self._ended:
+                raise self._ended[0]
             self._waiting.append(asked)
-        while not asked.done:
-            with self._turn:
-                if not asked.done:
-                    self._serve(self._group())
+            self._gate.notify()
+        asked.done.wait()
         if asked.error is not None:
             raise asked.error
         assert asked.answer is not None
@@ -102,7 +101,7 @@ class Session:
     def close(self) -> None:
         """End the scanner and both grants; whoever is being answered is refused."""
         self.closed = True
-        self._ended.append(Refused("the session of lookups ended", do="ask again"))
+        self._end(Refused("the session of lookups ended", do="ask again"))
         self._watch.stop()
         self._to_worker.put(None)
         self._worker.kill(error=self._ended[0])
@@ -112,9 +111,51 @@ class Session:
             for grant in (self.grant, self.keys_grant):
                 grants.revoke(tx, grant, actor=actor, database=self.database)
 
-    def _group(self) -> list[_Asked]:
-        """What waits, first come first served, up to a number of keys."""
+    def _end(self, reason: GovernanceError) -> None:
         with self._gate:
+            self._ended.append(reason)
+            self._gate.notify()
+
+    def _record(self) -> None:
+        """The first stage: group after group to the ledger, then to the scanner, while the one before is answered."""
+        while group := self._group():
+            try:
+                if self._ended:
+                    raise self._ended[0]
+                allowed = self._recorded(group)
+                if allowed:
+                    self._to_worker.put(_message(allowed))
+                    self._under_way.put(allowed)
+            except Exception as error:
+                self._broken(group, error)
+            for asked in group:
+                if asked.error is not None:
+                    asked.done.set()
+        self._under_way.put(None)
+
+    def _answer(self) -> None:
+        """The second stage: the scanner's answers, one for each group."""
+        while group := self._under_way.get():
+            try:
+                self._answered(group)
+            except Exception as error:
+                self._broken(group, error)
+            for asked in group:
+                asked.done.set()
+
+    def _broken(self, group: _Group, error: Exception) -> None:
+        """An error ends the session, and is what each of the group is told."""
+        broken = WorkerFailed("the session of lookups broke", do="ask again")
+        self._end(error if isinstance(error, GovernanceError) else broken)
+        for asked in group:
+            if asked.answer is None:
+                asked.error = asked.error or self._ended[0]
+
+    def _group(self) -> _Group:
+        """What waits, first come first served, up to a number of keys; waits for it. Empty when the session ended."""
+        with self._gate:
+            while not self._waiting and not self._ended:
+                self._gate.wait()
             taken, keys = 0, 0
             for asked in self._waiting:
                 keys += len(asked.keys)
@@ -124,25 +165,7 @@ class Session:
             group, self._waiting = self._waiting[:taken], self._waiting[taken:]
         return group
 
-    def _serve(self, group: Sequence[_Asked]) -> None:
-        try:
-            if self._ended:
-                raise self._ended[0]
-            allowed = self._recorded(group)
-            if allowed:
-                self._answered(allowed)
-        except BaseException as error:
-            broken = WorkerFailed("the session of lookups broke", do="ask again")
-            self._ended.append(error if isinstance(error, GovernanceError) else broken)
-            for asked in group:
-                asked.error = asked.error or (self._ended[0] if asked.answer is None else None)
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            for asked in group:
-                asked.done = True
-
-    def _recorded(self, group: Sequence[_Asked]) -> list[_Asked]:
+    def _recorded(self, group: _Group) -> _Group:
         """One transaction: both grants hold, each request's keys off the budget, its entry in the ledger; those that
         the budget allows.
         """
@@ -182,12 +205,9 @@ class Session:
             "tables": {restrictions.table: table},
         }
 
-    def _answered(self, group: Sequence[_Asked]) -> None:
-        self._to_worker.put(_message(group))
-        if self._answers is None:
-            self._answers = self._worker.stream()
+    def _answered(self, group: _Group) -> None:
         try:
-            rows = pa.Table.from_batches([self._answers.read_next_batch()])
+            rows = pa.Table.from_batches([self._worker.stream().read_next_batch()])
         except StopIteration:
             raise Refused("the session of lookups ended", do="ask again") from None
         ends = np.searchsorted(rows.column(REQUEST).to_numpy(), np.arange(len(group) + 1))
@@ -200,68 +220,6 @@ class Session:
                 asked.answer = own.select([KEY, *(column.name for column in asked.columns)])
 
 
-def opened(decided: Decided, *, budget: int, left: int, settings: Settings, database: Database, lake: Lake) -> Session:
-    """A session with its own grants and scanner; `left` of the `budget` of keys is what the keystore will count down.
-
-    Call it from a thread that lives as long as the session: the kernel ends a worker with the thread that started it.
-    """
-    restrictions = decided.restrictions
-    columns = [(column.name, column.type, column.outcome) for column in restrictions.visible]
-    where = _where(restrictions)
-    read = scanner.needed(columns, where)
-    rows = sum(file.rows for file in lake.files(restrictions.table, restrictions.snapshot))
-    answered = rows + left * _ROWS_A_KEY
-    digests = scanner.digests((outcome for _, _, outcome in columns), answered)
-    actor = Actor(restrictions.subject, restrictions.purpose, f"lookup-{decided.hash[:16]}")
-    at = database.clock()
-    with database.unit_of_work() as tx:
-        body = restrictions.canonical.decode("utf-8")
-        texts.keep(tx, decided.hash, "decision", body, at=at)
-        common: dict[str, Any] = {
-            "decision_hash": decided.hash,
-            "seconds": SESSION_SECONDS,
-            "database": database,
-        }
-        grant = grants.issue(
-            tx,
-            actor=actor,
-            keys=lake.keys(restrictions.table, restrictions.snapshot, read),
-            digest_keys=(DigestKeyName("purpose", restrictions.purpose),) if digests else (),
-            digest_budget=digests,
-            **common,
-        )
-        own = DigestKeyName("domain", decided.domain)
-        keys_grant = grants.issue(tx, actor=actor, keys=(), digest_keys=(own,), digest_budget=left, **common)
-    to_worker: queue.SimpleQueue[pa.RecordBatch | None] = queue.SimpleQueue()
-    request = {
-        "settings": as_request(settings),
-        "table": restrictions.table,
-        "by": decided.by,
-        "snapshot": restrictions.snapshot,
-        "columns": [[name, kind.kind, kind.precision, kind.scale, str(outcome)] for name, kind, outcome in columns],
-        "where": where.sql("duckdb") if where is not None else "",
-        "grant": grant.id,
-        "keys_grant": keys_grant.id,
-        "domain": decided.domain,
-        "purpose": restrictions.purpose,
-        "most_rows": decided.most_rows,
-    }
-    worker = start(
-        "governance.use.lookup_worker:serve",
-        request,
-        limits=worker_limits(settings),
-        inputs={"asked": pa.RecordBatchReader.from_batches(ASKED, _sent(to_worker))},
-    )
-    ended: list[GovernanceError] = []
-
-    def cut(reason: GovernanceError) -> None:
-        ended.append(reason)
-        worker.kill(error=reason)
-
-    watch = Watch(grant.id, decided.rules, database, cut, permits=restrictions.permits, consents=restrictions.consents)
-    return Session(decided, grant.id, keys_grant.id, database, budget, worker, watch, to_worker, ended)
-
-
 def _require(tx: Connection, held: Sequence[str], *, at: datetime) -> None:
     try:
         for grant in held:
@@ -270,26 +228,7 @@ def _require(tx: Connection, held: Sequence[str], *, at: datetime) -> None:
         raise Refused("the grant of this answer ended", do="ask again") from None
 
 
-def worker_limits(settings: Settings) -> Limits:
-    return Limits(
-        memory_mb=settings.memory_limit_mb + 1024,
-        seconds=SESSION_SECONDS + 60,
-        network=not settings.database_url.startswith("sqlite"),
-    )
-
-
-def _where(restrictions: Restrictions) -> Any:
-    if restrictions.row_filter is None:
-        return None
-    return filters.condition(restrictions.row_filter, {c.name: c.type for c in restrictions.columns})
-
-
-def _sent(source: queue.SimpleQueue[pa.RecordBatch | None]) -> Iterator[pa.RecordBatch]:
-    while (batch := source.get()) is not None:
-        yield batch
-
-
-def _message(group: Sequence[_Asked]) -> pa.RecordBatch:
+def _message(group: _Group) -> pa.RecordBatch:
     lengths = [len(asked.keys) for asked in group]
     names = sorted({column.name for asked in group for column in asked.columns})
     requests = pa.array(np.repeat(np.arange(len(group), dtype=np.int32), lengths))
