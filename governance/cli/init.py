@@ -42,6 +42,8 @@ version: 1
 #   - {name: "user:wang"}
 # approvers:                      # whose Ed25519 signature over a release counts
 #   - {subject: "user:wang", public_key: "64 hex digits"}
+# administrators:                 # three, of whom nobody is two and none reads a sensitive field (docs/CUSTODY.md)
+#   {system: ["user:zhang"], security: ["user:qian"], audit: ["user:sun"]}
 # rules:
 #   - id: statistics-open-fields
 #     roles: [statistician]

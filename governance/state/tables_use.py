@@ -12,8 +12,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    literal_column,
 )
+from sqlalchemy import text as sql_text
 
 from governance.state.schema import BIG, Instant, metadata
 from governance.state.tables import ledger_entry
@@ -96,12 +96,11 @@ consent_change = Table(
 )
 
 # Entries about access that was asked for, given, ended or consented to (`use.history`): few among many, read at each access.
-OF_ACCESS = literal_column(
+OF_ACCESS = sql_text(
     "kind IN ('access_asked', 'access_approved', 'access_declined', 'access_withdrawn', 'break_glass', "
-    "'break_glass_reviewed', 'consent_given', 'consent_withdrawn')",
-    Boolean,
+    "'break_glass_reviewed', 'consent_given', 'consent_withdrawn')"
 )
-Index("ix_ledger_entry_access", ledger_entry.c.id, sqlite_where=OF_ACCESS, postgresql_where=OF_ACCESS)
+Index("ix_ledger_entry_access", ledger_entry.c.kind, sqlite_where=OF_ACCESS, postgresql_where=OF_ACCESS)
 
 # Logins of the query service: an API key is known by its SHA-256 alone; a one-time token by that of issuer and `jti`, until it expires.
 service_key = Table(

@@ -17,11 +17,12 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, func, literal_column, select
 
 from governance.errors import Damaged, Refused
 from governance.ledger.entry import Json, append, leaf_hash
 from governance.state.database import Database
+from governance.state.schema import BIG
 from governance.state.tables import ledger_entry
 from governance.state.tables_use import OF_ACCESS
 from governance.state.values import Actor
@@ -37,6 +38,7 @@ STEPS: Mapping[str, str] = {
 }
 """Kind of an entry -> the step that is kept beside it."""
 _CONSENTS = frozenset({"consent_given", "consent_withdrawn"})
+_ID = literal_column("+ledger_entry.id", BIG)
 _KINDS = _CONSENTS | set(STEPS)
 _LOCK_KEY = 0x676F762E61636365  # any constant: PostgreSQL's advisory lock under which events are numbered
 _DO = "gov ledger verify, and compare with a kept checkpoint; somebody wrote the state database by hand"
@@ -68,9 +70,8 @@ def record(
     """
     if tx.dialect.name == "postgresql":  # SQLite has one write transaction at a time
         tx.execute(select(func.pg_advisory_xact_lock(_LOCK_KEY)))
-    newest = tx.execute(_events().order_by(ledger_entry.c.id.desc()).limit(1)).first()
-    before = int(json.loads(newest.body)["facts"]["event"]) if newest else 0
-    own: dict[str, Json] = {"event": before + 1, "before": newest.leaf_hash.hex() if newest else ""}
+    before = _read(tx)  # not remembered: this unit of work may be rolled back
+    own: dict[str, Json] = {"event": before.events + 1, "before": before.head.hex()}
     append(tx, kind, {**facts, **own}, actor=actor, writer=database.writer, at=at)
 
 
@@ -84,11 +85,19 @@ def remember(engine: Engine, events: int, head: bytes) -> None:
 
 def read(connection: Connection) -> History:
     """All events. Raises Damaged when they do not follow one another, Refused when they are fewer than this process has seen."""
+    found = _read(connection)
+    with _lock:
+        if found.events > _seen.get(connection.engine, History()).events:
+            _seen[connection.engine] = found
+    return found
+
+
+def _read(connection: Connection) -> History:
     engine = connection.engine
     with _lock:
         known = _seen.get(engine, History())
         kept, head = _floors.get(engine, (0, b""))
-    rows = connection.execute(_events().where(ledger_entry.c.id >= known.id).order_by(ledger_entry.c.id)).all()
+    rows = connection.execute(_events(known.id)).all()
     if known.events:
         if not rows or rows[0].leaf_hash != known.head or leaf_hash(rows[0].body) != known.head:
             raise Refused("the record of access is not the one that was there before", do=f"ask again; else {_DO}")
@@ -100,10 +109,6 @@ def read(connection: Connection) -> History:
             raise Damaged("the record of access is not the one that was kept", where=f"event {kept}", do=_DO)
     if found.events < kept:
         raise Damaged("the record of access ends before what was kept of it", where=f"event {kept}", do=_DO)
-    if found.events > known.events:
-        with _lock:
-            if found.events > _seen.get(engine, History()).events:
-                _seen[engine] = found
     return found
 
 
@@ -139,8 +144,10 @@ def require_consents(history: History, versions: Mapping[tuple[str, str], str]) 
         raise Damaged("the ledger knows nothing of consents that are kept", where=" of ".join(unknown[0]), do=_DO)
 
 
-def _events() -> Any:
-    return select(ledger_entry.c.id, ledger_entry.c.body, ledger_entry.c.leaf_hash).where(OF_ACCESS)
+def _events(since: int) -> Any:
+    """Entries of access from id `since`, in order; by their own index, which `id` itself would keep SQLite from using."""
+    columns = (ledger_entry.c.id, ledger_entry.c.body, ledger_entry.c.leaf_hash)
+    return select(*columns).where(OF_ACCESS, since <= _ID).order_by(_ID)
 
 
 def _after(before: History, row: Row[Any]) -> History:

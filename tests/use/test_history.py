@@ -253,3 +253,26 @@ def test_every_event_is_an_entry_that_names_the_one_before(home):
     assert [each["event"] for each in facts] == [1, 2, 3, 4]
     assert [each["before"] for each in facts] == ["", *(row.leaf_hash.hex() for row in rows[:-1])]
     assert ledger(home, "access_asked")[0]["facts"]["step"] == facts[0]["request"]
+
+
+def test_a_read_looks_at_entries_of_access_alone(home):
+    """However long the ledger is: an access comes by this query."""
+    with home.database.read() as connection:
+        sql = str(history._events(1).compile(connection, compile_kwargs={"literal_binds": True}))
+        plan = " ".join(row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {sql}")))
+    assert "USING INDEX ix_ledger_entry_access (kind=?)" in plan
+
+
+def test_what_a_unit_of_work_did_not_commit_is_not_remembered(home):
+    def given_up():
+        with home.database.unit_of_work() as tx:
+            for number in (1, 2):
+                facts = {"request": str(number), "step": "x"}
+                history.record(tx, "access_asked", facts, actor=home.actor(), database=home.database, at=now())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        given_up()
+    with home.database.read() as connection:
+        assert history.read(connection).events == 0
+    withdrawn(home)
