@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from governance.catalog.service_level import Period
+
 TOKEN_SUFFIX = "__token"
 """The token column of identifier field `f` is `f__token`: 12 bytes, NULL where the identifier is NULL."""
 
@@ -189,6 +191,13 @@ class Dataset:
     owner: str = ""
     """The steward: ODCS team member with role `steward` or `owner`."""
     update_cycle: str | None = None
+    frequency: Period | None = None
+    latency: Period | None = None
+    """How often a batch is due, and how long after its window's end at the latest; bounds of its records."""
+    min_rows: int | None = None
+    max_rows: int | None = None
+    drift: Literal["warn", "stop"] | None = None
+    """What becomes of a batch that is unlike those before it; None: nobody looks."""
     suite: str | None = None
     """Path of the GX suite relative to the home, if there is one."""
     description: str = ""
