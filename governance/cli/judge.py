@@ -28,13 +28,22 @@ _SHOWN = 5
 @click.option(
     "--last", type=click.IntRange(1), default=12, show_default=True, help="On so many batches, the newest first."
 )
+@click.option(
+    "--with-gx",
+    is_flag=True,
+    help="Run the suite by GX's own engine over the rows in force instead: for types that do not compile. It is recorded.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
-def command(home: Path | None, dataset: str, suite: Path | None, last: int, as_json: bool) -> None:
+def command(home: Path | None, dataset: str, suite: Path | None, last: int, with_gx: bool, as_json: bool) -> None:
     """Say what a suite would have held and let in of past batches. Nothing is changed.
 
     Example: gov judge tax.invoices --suite new.json --last 12
     """
+    if with_gx:
+        if suite is None:
+            raise click.UsageError("--with-gx needs --suite: what is in force compiles, and is judged with every batch")
+        return _with_gx(home, dataset, suite, as_json)
     from governance.cli.query import as_text
     from governance.pipeline.backtest import back_test
     from governance.pipeline.context import open_context
@@ -68,6 +77,21 @@ def command(home: Path | None, dataset: str, suite: Path | None, last: int, as_j
         click.echo(f"  cannot be evaluated on some rows: {rule}")
     if done.not_tested:
         click.echo(f"  not tried, since they hold no row: {', '.join(done.not_tested)}")
+
+
+def _with_gx(home: Path | None, dataset: str, suite: Path, as_json: bool) -> None:
+    from governance.pipeline.context import open_context
+    from governance.pipeline.with_gx import judge_with_gx
+
+    found = judge_with_gx(open_context(load_settings(home)), dataset, suite)
+    if as_json:
+        click.echo(json.dumps(asdict(found), ensure_ascii=False))
+        return
+    click.echo(f"{found.dataset}: {found.rows:,} rows judged by {found.engine}")
+    for result in found.results:
+        state = f"errored: {result['error']}" if result["errored"] else "met" if result["success"] else "failed"
+        counted = result["counts"].get("unexpected_count")
+        click.echo(f"  {result['id']}: {state}" + (f", {counted:,} rows" if counted else ""))
 
 
 def _json(test: BatchTest) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def back_test(context: Context, name: str, suite: Path | None, *, last: int = 12
     Raises DeclarationError with every fault of the suite, NotReady when no batch was ever let in.
     """
     dataset = dataset_of(context, name)
-    given = _suite(suite, name) if suite is not None else context.catalogue.suites.get(name)
+    given = read_suite_file(suite, name) if suite is not None else context.catalogue.suites.get(name)
     rules = compile_rules(dataset, given, context.catalogue.code_sets)
     with context.database.read() as con:
         rows = [r for r in batches.batches(con, name, ("judged", "replaced")) if r.judged and r.judged.snapshot]
@@ -80,7 +80,8 @@ def back_test(context: Context, name: str, suite: Path | None, *, last: int = 12
     return BackTest(name, rules.hash, tests, tables)
 
 
-def _suite(file: Path, dataset: str) -> Suite:
+def read_suite_file(file: Path, dataset: str) -> Suite:
+    """A suite of the dataset that is not in force. Raises SourceContentError for no text, DeclarationError for no suite."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
