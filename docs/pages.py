@@ -69,6 +69,10 @@ def _expectations() -> Iterator[str]:
                 yield f"| `{name}` | {', '.join(f'`{k}`' for k in sorted(kind.kwargs))} | {'yes' if kind.conditional else 'no'} |"
     yield ""
     yield "## Not compiled"
+    yield "`gov judge DATASET --suite FILE --with-gx` runs these by GX's own pandas engine over the rows in force: a job of its own, under a grant of"
+    yield "`service:manage@<department>` with the purpose `pipeline.judge_with_gx`, whose result is marked with the engine, is recorded, and warns. It holds no"
+    yield "row and stops no batch. Types that are SQL or read another table error there, and are told as errored."
+    yield ""
     yield "| type | why, and what to do |"
     yield "| --- | --- |"
     for name, why in sorted(NOT_COMPILED.items()):
