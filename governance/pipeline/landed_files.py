@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import select
 
 from governance import workers
@@ -22,6 +23,7 @@ from governance.pipeline.context import Context
 from governance.state.tables import batch as batch_table
 from governance.state.values import LANDED, STORED, Actor, Landed
 from governance.store.landed import key_of
+from governance.store.split import UNPARSED_REASON
 
 Place = tuple[str, int]
 TEXT = ("csv", "jsonl")
@@ -45,7 +47,8 @@ class Position:
 class _Batch:
     landed: Landed
     parsed: int | None
-    """Records that the store pass parsed; None when it also met lines that it could not parse, or is not known."""
+    """Records that the store pass parsed; None when it is not known."""
+    unparsed: int
 
 
 def positions(context: Context, places: Iterable[Place], actor: Actor, *, lines: bool) -> Mapping[Place, Position]:
@@ -72,8 +75,8 @@ def _batches(context: Context, names: list[str]) -> dict[str, _Batch]:
         for start in range(0, len(names), 500):
             for row in connection.execute(query.where(batch_table.c.id.in_(names[start : start + 500]))):
                 stored = STORED.validate_json(row.stored) if row.stored else None
-                parsed = stored.parsed if stored is not None and not stored.unparsed else None
-                found[row.id] = _Batch(LANDED.validate_json(row.landed), parsed)
+                parsed, unparsed = (stored.parsed, stored.unparsed) if stored is not None else (None, 0)
+                found[row.id] = _Batch(LANDED.validate_json(row.landed), parsed, unparsed)
     return found
 
 
@@ -107,9 +110,8 @@ def _counted(
     with context.database.unit_of_work() as tx:
         grant = grants.issue(tx, actor=actor, keys=sorted(keys), database=context.database)
     try:
-        told = _worked(
-            context, [_request(own, datasets[own.landed.dataset], rows[n]) for n, own in chosen.items()], grant.id
-        )
+        asked = [_request(context, own, datasets[own.landed.dataset], rows[name]) for name, own in chosen.items()]
+        told = _worked(context, asked, grant.id)
     finally:
         with context.database.unit_of_work() as tx:
             grants.revoke(tx, grant.id, actor=actor, database=context.database)
@@ -122,7 +124,7 @@ def _counted(
     return found
 
 
-def _request(own: _Batch, dataset: Dataset, rows: set[int]) -> dict[str, Any]:
+def _request(context: Context, own: _Batch, dataset: Dataset, rows: set[int]) -> dict[str, Any]:
     source = dataset.source
     encoding = "utf-8" if source is None or isinstance(source, DatabaseSource) else source.encoding
     return {
@@ -130,12 +132,26 @@ def _request(own: _Batch, dataset: Dataset, rows: set[int]) -> dict[str, Any]:
         "format": own.landed.format,
         "encoding": encoding,
         "parsed": own.parsed,
+        "unparsed": _unparsed(context, own) if own.unparsed else [],
         "rows": sorted(rows),
         "files": [
             {"path": f.path, "wrapped_key": f.wrapped_key, "key": str(key_of(f, dataset))}
             for f in sorted(own.landed.files, key=lambda f: f.name)
         ],
     }
+
+
+def _unparsed(context: Context, own: _Batch) -> list[int]:
+    """Numbers of the lines of a batch that no parser accepted, as its quarantine has them (clear columns)."""
+    table = f"{own.landed.dataset}__quarantine"
+    snapshot = context.lake.snapshot(table)
+    if snapshot is None:
+        return []
+    with context.lake.scan(table, snapshot, ["_batch", "_row", "_reasons"]) as reader:
+        rows = reader.read_all()
+    first = pc.list_element(rows.column("_reasons"), 0) if rows.num_rows else pa.array([], pa.string())
+    mask = pc.and_(pc.equal(rows.column("_batch"), own.landed.batch), pc.equal(first, UNPARSED_REASON))
+    return sorted(rows.filter(mask).column("_row").unique().to_pylist()) if rows.num_rows else []
 
 
 def _worked(context: Context, batches: list[dict[str, Any]], grant: str) -> pa.Table:

@@ -2,8 +2,9 @@
 key and gives numbers alone.
 
 A record ends at a line end outside quotes (CSV) or at every line end (JSON lines); blank lines are none, and a CSV's first
-record is its header. The count of all files must be what the store pass parsed, else nothing is told of the batch: with
-lines that no parser accepted, or other line ends, a record cannot be found by counting.
+record is its header. Lines that no parser accepted are left out by their numbers, which the quarantine has; in a CSV those
+are sure only where every record is one line. What is left must be as many as the store pass parsed, else nothing is told
+of the batch.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def lines(
     inputs: Mapping[str, pa.RecordBatchReader],
     emit: Callable[[pa.RecordBatchReader], None],
 ) -> dict[str, Any]:
-    """Entry of the worker. Request: `settings`, `grant`, `batches` (id, format, encoding, parsed, rows, and files with path,
-    wrapped_key and key, in the order of their names). Emits FOUND for the rows of batches that could be counted.
+    """Entry of the worker. Request: `settings`, `grant`, `batches` (id, format, encoding, parsed, unparsed (numbers), rows,
+    and files with path, wrapped_key and key, in the order of their names). Emits FOUND for the rows of batches that could be counted.
     """
     settings = from_request(request["settings"])
     database = Database(settings.database_url)
@@ -114,9 +115,20 @@ def _found(batch: Mapping[str, Any], counted: Sequence[Starts]) -> pa.Table:
     """FOUND of one batch; nothing when the records do not add up."""
     header = 1 if batch["format"] == "csv" else 0
     files = [found.line[~found.blank][header:] for found in counted]
+    unparsed = np.array(sorted(batch["unparsed"]), dtype=np.int64)
+    if unparsed.size:
+        if header and any((np.diff(found.line) != 1).any() or found.blank.any() for found in counted):
+            return FOUND.empty_table()
+        ends = np.cumsum([0, *(lines.size for lines in files)])
+        files = [
+            np.delete(own, unparsed[(unparsed > a) & (unparsed <= b)] - a - 1)
+            for own, a, b in zip(files, ends, ends[1:], strict=False)
+        ]
     if sum(lines.size for lines in files) != batch["parsed"]:
         return FOUND.empty_table()
-    rows = np.array(sorted(batch["rows"]), dtype=np.int64)
+    rows = np.array(
+        sorted(set(batch["rows"]) - set(batch["unparsed"])), dtype=np.int64
+    )  # a corrected line has its own number
     ends = np.cumsum([lines.size for lines in files])
     which = np.searchsorted(ends, rows)  # row n is the n-th record over all files
     if rows.size and (rows[0] < 1 or which[-1] >= len(files)):

@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from governance import workers
 from governance.config import as_request
+from governance.develop.provenance_plan import TracePlan
 from governance.errors import Conflict, Refused
 from governance.keys import grants
 from governance.keys.names import DigestKeyName, KeyName
@@ -35,6 +36,7 @@ from governance.pipeline.record_trace_worker import run
 from governance.pipeline.trace_decided import Asked, column_of, decided, how_of, where_of
 from governance.state import texts
 from governance.state.values import Actor
+from governance.use import lookup_budget
 
 MAX_ROWS = 1_000
 """Rows that one key may be of."""
@@ -156,6 +158,9 @@ def _granted(context: Context, asked: Asked, keys: int, actor: Actor) -> tuple[s
         "sources": {f"{n}:{s.table}": str(s.snapshot) for n, s in enumerate(asked.plan.sources)},
     }
     with database.unit_of_work() as tx:
+        tried = keys * hows.count("identifier")
+        if tried and not lookup_budget.spend(tx, actor, tried, budget=lookup_budget.KEYS_PER_HOUR, at=at):
+            raise lookup_budget.spent()
         body = restrictions.canonical.decode("utf-8")
         texts.keep(tx, restrictions.decision_hash, "decision", body, at=at)
         grant = grants.issue(
@@ -239,20 +244,7 @@ def _told(
     told = {number for number in range(len(plan.sources)) if asked.told(number)}
     entries = [row for row in found.to_pylist() if row["s"] in told]
     places = positions(context, {(e["b"], e["r"]) for e in entries if e["b"] is not None}, actor, lines=lines)
-    rows = tuple(
-        SourceRow(
-            key=e["key"],
-            target=e["target"],
-            table=plan.sources[e["s"]].table,
-            snapshot=plan.sources[e["s"]].snapshot,
-            batch=e["b"] or "",
-            row=e["r"],
-            value=e["s"] in plan.values,
-            through=plan.sources[e["s"]].through,
-            position=places.get((e["b"], e["r"])),
-        )
-        for e in entries
-    )
+    rows = _rows(plan, entries, places)
     superset = tuple(f"{plan.sources[n].table}: {reason}" for n, reason in sorted(plan.whole.items()) if n in told)
     facts: dict[str, Json] = {
         "grant": grant,
@@ -265,16 +257,39 @@ def _told(
     }
     with context.database.unit_of_work() as tx:
         append(tx, "traced", facts, actor=actor, writer=context.database.writer, at=context.database.clock())
-    ordered = tuple(sorted(rows, key=lambda r: (r.key, r.target, not r.value, r.table, r.batch, r.row or 0)))
     return RecordTrace(
         restrictions.table,
         asked.column,
         asked.release,
         restrictions.snapshot,
         result["targets"],
-        ordered,
+        rows,
         superset,
         len(plan.sources) - len(told),
         grant,
         restrictions.decision_hash,
+    )
+
+
+def _rows(
+    plan: TracePlan, entries: Sequence[Mapping[str, Any]], places: Mapping[tuple[str, int], Position]
+) -> tuple[SourceRow, ...]:
+    """Each record once for each row, of several sources of one table too: from which values came first."""
+    found: dict[tuple[object, ...], SourceRow] = {}
+    for entry in sorted(entries, key=lambda e: e["s"] not in plan.values):
+        source = plan.sources[entry["s"]]
+        row = SourceRow(
+            key=entry["key"],
+            target=entry["target"],
+            table=source.table,
+            snapshot=source.snapshot,
+            batch=entry["b"] or "",
+            row=entry["r"],
+            value=entry["s"] in plan.values,
+            through=source.through,
+            position=places.get((entry["b"], entry["r"])),
+        )
+        found.setdefault((row.key, row.target, row.table, row.snapshot, row.through, row.batch, row.row), row)
+    return tuple(
+        sorted(found.values(), key=lambda r: (r.key, r.target, not r.value, r.table, r.batch, r.row or 0, r.through))
     )

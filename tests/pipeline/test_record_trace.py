@@ -11,6 +11,7 @@ from sqlalchemy import select
 from governance.errors import Refused
 from governance.pipeline.record_trace import RecordTrace, record_trace
 from governance.state import tables
+from governance.use import lookup_budget
 from governance.use.query import query
 from tests.pipeline.home import Home
 from tests.pipeline.traced import LI, METER_LINES, WANG, ZHANG, traced_home
@@ -61,11 +62,13 @@ ACCOUNTS = [(1, "power.a.csv; power.b.csv", 1), (1, "power.a.csv; power.b.csv", 
 
 
 def test_lines_are_told_of_landed_files(home: Home, token: str) -> None:
-    """The second meter is a record of two lines, the second account file begins with a blank one."""
+    """The second meter is a record of two lines, a blank one comes before the fourth; of the accounts one is no record."""
     found = traced(home, "curated.use", token, who="user:auditor", why="audit", lines=True)
     told = {(row.position.file, row.position.record, row.position.line) for row in found.rows if row.position}
     meters, accounts = "water.meters.csv", ["power.a.csv", "power.b.csv"]
-    assert told == {(meters, 1, 2), (meters, 3, 5), (accounts[0], 1, 2), (accounts[1], 2, 4)}
+    assert told == {(meters, 1, 2), (meters, 3, 5), (accounts[0], 1, 2), (accounts[1], 2, 3)}
+    wang = traced(home, "curated.use", WANG, lines=True)
+    assert [row.position.line for row in wang.rows if row.position] == [7]
 
 
 def test_one_column_is_traced_to_what_its_value_came_from(home: Home, token: str) -> None:
@@ -116,6 +119,13 @@ def test_what_is_not_open_is_refused_and_in_the_ledger(home: Home, options) -> N
     with pytest.raises(Refused):
         traced(home, "curated.use", ZHANG, **options)
     assert home.entries()["access_refused"] == before + 1
+
+
+def test_identifiers_are_taken_off_the_budget_of_lookups(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    traced(home, "curated.use", ZHANG)
+    monkeypatch.setattr(lookup_budget, "KEYS_PER_HOUR", 1)
+    with pytest.raises(Refused, match="budget"):
+        traced(home, "curated.use", LI)
 
 
 def test_the_ledger_has_every_trace_and_no_key(home: Home) -> None:

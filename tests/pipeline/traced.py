@@ -77,9 +77,9 @@ def traced_home(folder: Path) -> Home:
     home.declare("power.accounts", {**ACCOUNTS, "person_no": PERSON}, path="sources/power.*.csv")
     home.declare("curated.use", USE, sql=USE_SQL)
     home.declare("curated.band", BAND, sql=BAND_SQL)
-    home.deliver("water.meters", METER_LINES, WATER)
-    home.deliver("power.b", ["", *POWER_LINES[1:]], ACCOUNTS)
-    home.deliver("power.a", POWER_LINES[:1], ACCOUNTS)
+    home.deliver("water.meters", [*METER_LINES[:3], "", *METER_LINES[3:]], WATER)
+    home.deliver("power.b", POWER_LINES[1:], ACCOUNTS)
+    home.deliver("power.a", [*POWER_LINES[:1], "one,two,three"], ACCOUNTS)  # a line that no parser accepts
     assert home.run(month(1)).failed == ()
     with home.opened() as context:
         publish(context)
