@@ -98,6 +98,7 @@ def verify_command(
 @command.command("prove")
 @click.argument("entry")
 @click.option("--kept", type=_FILE, help="A checkpoint that was kept: prove as well that the log only added to it.")
+@click.option("--json", is_flag=True, expose_value=False, help="Answer as JSON, which it always does.")
 @click.pass_obj
 def prove_command(home: Path | None, entry: str, kept: Path | None) -> None:
     """Prove that ENTRY (position, leaf hash or writer:counter) is in the log; docs/verify_proof.py checks the answer.

@@ -61,7 +61,8 @@ def command(home: Path | None, sql: str, subject: str, purpose: str, as_of: date
         return
     click.echo(as_text(names, rows))
     more = f", the first {SHOWN_ROWS} shown" if table.num_rows > SHOWN_ROWS else ""
-    click.echo(f"{table.num_rows} rows{more}; decision {answer.decision_hash[:16]}, release {answer.release[:16]}")
+    counted = f"{table.num_rows} row{'' if table.num_rows == 1 else 's'}"
+    click.echo(f"{counted}{more}; decision {answer.decision_hash[:16]}, release {answer.release[:16]}")
 
 
 def as_text(columns: list[str], rows: list[tuple[Any, ...]]) -> str:

@@ -112,7 +112,7 @@ def stage(database: Database, root: Path, table: str, add: Sequence[DataFile], r
             producer = update.overwrite() if remove else update.merge_append()
             for path in remove:
                 if (full := str(root / path)) not in live:
-                    raise Conflict("a file to take out is not in the table any more", where=table, do="take a new base")
+                    raise Conflict("a file to take out is not in the table any more", where=table, do="run again")
                 producer.delete_data_file(live[full])
             for item in added:
                 producer.append_data_file(_iceberg_file(root, item, schema, statistics, metadata.spec()))

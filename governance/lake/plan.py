@@ -148,7 +148,7 @@ def _record(tx: Connection, table: StagedTable, at: datetime) -> None:
     try:
         _add(tx, table.added, table.sequence)
     except IntegrityError:
-        raise Conflict("a file is in a table already", where=table.table, do="take a new base") from None
+        raise Conflict("a file is in a table already", where=table.table, do="run again") from None
 
 
 def _adopt(tx: Connection, table: str, metadata_location: str, adopted: Adopted, at: datetime) -> None:

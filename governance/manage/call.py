@@ -43,6 +43,8 @@ class Call:
             return self.dataset.field(str(name))
         except KeyError:
             columns = ", ".join(f.name for f in self.dataset.fields)
+            if name is None:
+                raise Unfit(f"{key!r} is missing", columns, "name a column of the contract") from None
             raise Unfit(f"{key}: there is no column '{name}'", columns, "name a column of the contract") from None
 
     def fields(self) -> tuple[Field, ...]:

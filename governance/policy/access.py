@@ -260,6 +260,16 @@ def parse_access(text: str, file: str, catalogue: Catalogue) -> Access:
     return access
 
 
+_YAML_WORDS = {
+    "tuple_type": "a list",
+    "model_type": "keys and values",
+    "dict_type": "keys and values",
+    "string_type": "text",
+    "bool_type": "true, false",
+    "int_type": "a whole number",
+}
+
+
 def _shape_fault(source: Source, item: Mapping[str, Any]) -> Fault:
     place = tuple(part for part in item["loc"] if part not in _FILTERS)
     match item["type"]:
@@ -268,5 +278,7 @@ def _shape_fault(source: Source, item: Mapping[str, Any]) -> Fault:
         case "missing":
             return source.fault(place, "is missing", do="add it")
         case _:
+            if allowed := _YAML_WORDS.get(item["type"]):
+                return source.fault(place, "the wrong type", allowed, "correct it")
             found, _, allowed = str(item["msg"]).removeprefix("Value error, ").partition("; allowed: ")
             return source.fault(place, found, allowed, "correct it")

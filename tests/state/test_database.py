@@ -51,7 +51,10 @@ def test_a_full_disk_is_told_as_such_and_nothing_of_the_unit_of_work_stays(tmp_p
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     rows = [{"name": f"lease {i}", "holder": "x" * 64, "expires_at": database.clock()} for i in range(2000)]
-    with pytest.raises(StorageError, match="the state database: its disk is full; free space and run again"), database.unit_of_work() as tx:
+    with (
+        pytest.raises(StorageError, match="the state database: its disk is full; free space and run again"),
+        database.unit_of_work() as tx,
+    ):
         tx.execute(insert(lease), rows)
     with database.read() as connection:
         assert connection.execute(select(func.count()).select_from(lease)).scalar_one() == 0

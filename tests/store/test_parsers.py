@@ -168,6 +168,7 @@ def test_parquet_files_are_read_by_column(home: Home, tmp_path: Path) -> None:
         (b"\n\n", "names no columns"),
         (TEXT.encode("gb18030"), "no line of column names"),
         (b"ID,Day\n1,\n", "no column 姓名"),
+        (TEXT.partition("\n")[0].encode() + ",姓名\n1,x,,y\n".encode(), "more than one column 姓名"),
     ],
 )
 def test_an_original_that_cannot_be_used_is_named_without_its_values(home: Home, content: bytes, message: str) -> None:

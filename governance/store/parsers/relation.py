@@ -67,13 +67,20 @@ def literal(text: str) -> str:
 def places(header: Sequence[str], fields: Sequence[Field], where: str) -> tuple[dict[str, int], tuple[str, ...]]:
     """Position in `header` by field name, and the columns that no field names. Exact names first, then without regard to case.
 
-    Raises SourceContentError that names every field whose column is missing.
+    Raises SourceContentError that names every field whose column is missing, or is there twice: which one is meant, nobody knows.
     """
     exact: dict[str, int] = {}
+    names = [name.strip() for name in header]
+    if twice := sorted({f.source_name for f in fields if names.count(f.source_name) > 1}):
+        raise SourceContentError(
+            f"the source has more than one column {', '.join(twice)}",
+            where=where,
+            do="land a file that names each column once",
+        )
     folded: dict[str, list[int]] = {}
-    for position, name in enumerate(header):
-        exact.setdefault(name.strip(), position)
-        folded.setdefault(name.strip().casefold(), []).append(position)
+    for position, name in enumerate(names):
+        exact[name] = position
+        folded.setdefault(name.casefold(), []).append(position)
     found: dict[str, int] = {}
     missing = []
     for wanted in fields:
@@ -91,7 +98,7 @@ def places(header: Sequence[str], fields: Sequence[Field], where: str) -> tuple[
             do="correct physicalName in the contract, or land a file that has it",
         )
     taken = set(found.values())
-    return found, tuple(name.strip() for position, name in enumerate(header) if position not in taken)
+    return found, tuple(name for position, name in enumerate(names) if position not in taken)
 
 
 def nothing_rejected() -> pa.Table:
