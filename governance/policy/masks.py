@@ -37,7 +37,14 @@ _DATES = frozenset({"date", "timestamp"})
 _NUMBERS = frozenset({"integer", "decimal", "double"})
 _ALL = _STRING | _DATES | _NUMBERS | {"boolean"}
 
-_ALPHANUM = "regexp_replace(regexp_replace({0}, '[^0-9(),.@-]', 'x', 'g'), '[0-9]', 'n', 'g')"
+_ALPHANUM = (
+    "CASE WHEN regexp_full_match({0}, '[0-9]+') THEN repeat('n', length({0})) "
+    "WHEN regexp_full_match({0}, '[^0-9(),.@-]+') THEN repeat('x', length({0})) "
+    "ELSE translate(regexp_replace({0}, '[^0-9(),.@-]', 'x', 'g'), '0123456789', 'nnnnnnnnnn') END"
+)
+"""Digits to n, what is neither digit nor `(),.@-` to x; text of one kind, which is most of it, without a look at each
+character.
+"""
 COUNTY_PATTERN = (
     "^(?:[^0-9A-Za-z路街号巷村镇乡弄栋楼室]{2,8}?(?:省|自治区|市))?"
     "(?:[^0-9A-Za-z路街号巷村镇乡弄栋楼室]{1,10}?(?:市|自治州|盟|地区))?"
@@ -63,6 +70,19 @@ _STRINGS: Mapping[str, str] = {
     f"THEN '***' ELSE {_COUNTY} || '***' END",
 }
 """mask -> DuckDB expression of the not-NULL string `_v`; hidden whole where the result equals `_v`."""
+
+_MAY_COME_BACK: Mapping[str, str] = {
+    "mask-alphanum": "regexp_full_match(_v, '[x(),.@-]*')",
+    "show-first-4": "regexp_full_match(_v, '(?s).{0,4}[x(),.@-]*')",
+    "show-last-4": "regexp_full_match(_v, '(?s)[x(),.@-]*.{0,4}')",
+    "sha-256-global": "length(_v) = 64",
+    "sha-256-query-local": "length(_v) = 64",
+    "chinese-name": "suffix(_v, '**')",
+    "resident-number": "suffix(_v, '*')",
+    "phone": "suffix(_v, '*')",
+    "address-county": "suffix(_v, '***')",
+}
+"""mask -> what holds of every `_v` that its expression gives back as it is: of all others it need not be looked at twice."""
 
 ICEBERG = (
     "mask-alphanum",
@@ -165,7 +185,7 @@ def expression(mask: Mask, column: exp.Expr, kind: ColumnType, *, salt: str = ""
         case period if period in PERIODS:
             text = f"date_trunc('{PERIODS[period]}', _v)"
         case _:
-            text = _hidden(_STRINGS[mask.kind])
+            text = _hidden(_STRINGS[mask.kind], _MAY_COME_BACK[mask.kind])
     tree = sqlglot.parse_one(text, dialect="duckdb").transform(_filled, column, mask.width, salt)
     if mask.kind == "number-bucket":
         return exp.TryCast(this=exp.paren(tree), to=exp.DataType.build(kind.duckdb(), dialect="duckdb"))
@@ -218,9 +238,9 @@ def _tells_no_more(left: Mask, right: Mask) -> bool:
     )
 
 
-def _hidden(masked: str) -> str:
+def _hidden(masked: str, may_come_back: str) -> str:
     return (
-        f"CASE WHEN _v IS NULL THEN NULL WHEN ({masked}) IS DISTINCT FROM _v THEN ({masked}) "
+        f"CASE WHEN _v IS NULL THEN NULL WHEN NOT ({may_come_back}) OR ({masked}) IS DISTINCT FROM _v THEN ({masked}) "
         "WHEN _v = 'XXXXXXXX' THEN '********' ELSE 'XXXXXXXX' END"
     )
 

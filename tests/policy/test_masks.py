@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from sqlglot import exp
 from governance.catalog.types import ColumnType
 from governance.policy.ff1 import make_function
 from governance.policy.masks import ICEBERG, KINDS, Mask, coarser, expression
+from tests.use import reference
 
 SALT = "00" * 16
 STRING = ColumnType("string")
@@ -146,3 +148,49 @@ def test_the_order_of_masks_is_consistent():
             forward, back = coarser(left, right), coarser(right, left)
             assert (forward is None) == (back is None)
             assert forward is None or (back is not None and forward == -back)
+
+
+PIECES = (
+    "0",
+    "9",
+    "x",
+    "n",
+    "X",
+    "a",
+    "é",
+    "王",
+    "小",
+    "市",
+    "县",
+    "路",
+    "😀",
+    "👩\u200d🔬",
+    "(",
+    ")",
+    ",",
+    ".",
+    "@",
+    "-",
+    "*",
+    "**",
+    "***",
+    " ",
+    "\n",
+    "'",
+)
+
+
+def test_string_masks_are_what_their_description_says_of_any_text(con):
+    """Against a reckoning a character at a time in Python (`tests/use/reference.py`)."""
+    rng = random.Random(7)
+    texts = ["".join(rng.choices(PIECES, k=rng.randint(0, 9))) for _ in range(3000)]
+    texts += ["".join(rng.choices(PIECES[: rng.randint(1, 4)], k=rng.randint(0, 20))) for _ in range(1500)]
+    texts += ["X" * 8, "x" * 8, "138****8000", "*" * 11, "*" * 18, "13800138000", "11010119900307451X", "王**"]
+    con.execute("CREATE OR REPLACE TABLE texts AS SELECT unnest($1) AS v", [texts])
+    for kind in reference.REFERENCED:
+        if KINDS[kind] != frozenset({"string"}) or kind == "token":
+            continue
+        made = expression(Mask(kind), exp.column("v", quoted=True), ColumnType("string"), salt="00" * 32)
+        found = con.execute(exp.select("v", made).from_("texts").sql("duckdb")).fetchall()
+        wrong = [(text, value) for text, value in found if reference.masked(Mask(kind), text, "00" * 32) != value]
+        assert wrong == [], kind

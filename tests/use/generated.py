@@ -243,12 +243,18 @@ def _condition(rng: random.Random, shapes: Mapping[str, str], depth: int) -> Con
     shape = shapes[name]
     if rng.random() < 0.15:
         return (rng.choice(("is_null", "not_null")), name)
-    value = _value(rng, shape)
+    value = _operand(rng, shape)
     if shape == "boolean":
         return (rng.choice(("=", "!=")), name, value)
     if rng.random() < 0.25:
-        return (rng.choice(("in", "not_in")), name, *(_value(rng, shape) for _ in range(3)))
+        return (rng.choice(("in", "not_in")), name, *(_operand(rng, shape) for _ in range(3)))
     return (rng.choice(("=", "!=", "<", "<=", ">", ">=")), name, value)
+
+
+def _operand(rng: random.Random, shape: str) -> Any:
+    """A value that access.yaml may compare with: text has no white space around it."""
+    value = _value(rng, shape)
+    return value.strip() if isinstance(value, str) else value
 
 
 def _row(rng: random.Random, table: Table) -> Row:
