@@ -155,6 +155,7 @@ def _granted(context: Context, asked: Asked, keys: int, actor: Actor) -> tuple[s
                 "columns": {c.name: str(c.outcome) for c in restrictions.columns if c.name == asked.column},
             }
         },
+        **({"permits": [permit.id for permit in restrictions.permits]} if restrictions.permits else {}),
         "sources": {f"{n}:{s.table}": str(s.snapshot) for n, s in enumerate(asked.plan.sources)},
     }
     with database.unit_of_work() as tx:
