@@ -105,7 +105,7 @@ def values_of(stored: Stored, names: dict[str, str]) -> dict[str, object]:
 def test_merged_equals_rescanned_over_batches_revisions_and_releases(home: Home, seed: int) -> None:
     dice = random.Random(seed)
     live: dict[int, Stored] = {}
-    for _ in range(12):
+    for _ in range(8):
         number = dice.choice([*live, len(live)]) if live else 0
         if live and dice.random() < 0.3:
             chosen = dice.choice(list(live))
