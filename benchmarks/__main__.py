@@ -30,6 +30,8 @@ MEASURES = {
     "encryption": "benchmarks.encryption",
     "point_lookup": "benchmarks.point_lookup",
     "record_trace": "benchmarks.record_trace",
+    "lineage_impact": "benchmarks.lineage_impact",
+    "lineage_ingest": "benchmarks.lineage_ingest",
     "column_lineage_tpcds": "benchmarks.column_lineage_tpcds",
 }
 

@@ -6,8 +6,6 @@ least as much detail, of another run its COMPLETE event (or any with as much det
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +15,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from governance.ledger.entry import Json, append
 from governance.lineage.ingest_flows import Flow, Told
 from governance.lineage.record import keep_edges
-from governance.state.database import Database
 from governance.state.tables_lineage import lineage_event, lineage_flow, lineage_rejected
-from governance.state.values import Actor
 
-PURPOSE = "lineage.receive"
 _CHUNK = 400
 _FAILED = frozenset({"ABORT", "FAIL"})
 _REASONS = 1_000
@@ -42,24 +36,17 @@ class _Force:
     event_time: datetime
 
 
-def keep(tx: Connection, events: Sequence[Told], *, subject: str, database: Database) -> frozenset[bytes]:
-    """Keep events of one producer in the caller's unit of work; digests of those that were new. One ledger entry speaks of all.
+def keep(tx: Connection, events: Sequence[Told], *, subject: str, at: datetime) -> tuple[bytes, ...]:
+    """Keep events of one producer in the caller's unit of work; digests of those that were new, in their order.
 
     An event that is there already changes nothing.
     """
-    at = database.clock()
     new = _new(tx, events)
     if not new:
-        return frozenset()
+        return ()
     tx.execute(_dialect(tx).insert(lineage_event).on_conflict_do_nothing(), [_row(told, subject, at) for told in new])
     _put_in_force(tx, new, at)
-    facts: dict[str, Json] = {
-        "events": len(new),
-        "digests": hashlib.sha256(b"".join(told.digest for told in new)).hexdigest(),
-    }
-    actor = Actor(subject, PURPOSE, uuid.uuid4().hex)
-    append(tx, "lineage_received", facts, actor=actor, writer=database.writer, at=at)
-    return frozenset(told.digest for told in new)
+    return tuple(told.digest for told in new)
 
 
 def count_rejected(tx: Connection, reasons: Mapping[str, int], *, subject: str, at: datetime) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import queue
 import sys
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +16,15 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from governance.ledger.entry import Json, append
 from governance.lineage.ingest import count_rejected, keep
 from governance.lineage.ingest_flows import Told
 from governance.service.problems import origin
 from governance.state.crash import crash_point
 from governance.state.database import Database
+from governance.state.values import Actor
 
+PURPOSE = "lineage.receive"
 EVENTS_AT_ONCE = 4_000
 SWITCH_SECONDS = 0.0005
 """How long the writer waits for Python's lock after each call of the database, while events are being judged: a tenth of the usual."""
@@ -128,7 +133,9 @@ class Writer:
         for subject in sorted({sent.subject for sent in group}):
             all_events = [event for sent in group if sent.subject == subject for event in sent.events]
             taken = [event for event in all_events if not isinstance(event, str)]
-            new |= keep(tx, taken, subject=subject, database=self._database)
+            kept = keep(tx, taken, subject=subject, at=self._database.clock())
+            self._record(tx, kept, subject)
+            new.update(kept)
             reasons = Counter(event for event in all_events if isinstance(event, str))
             if reasons:
                 count_rejected(tx, reasons, subject=subject, at=self._database.clock())
@@ -143,6 +150,13 @@ class Writer:
                     new.discard(event.digest)
             found.append(judged)
         return found
+
+    def _record(self, tx: Connection, kept: Sequence[bytes], subject: str) -> None:
+        """One ledger entry for all that is kept of one producer: their number, and the hash over their digests in order of id."""
+        if kept:
+            facts: dict[str, Json] = {"events": len(kept), "digests": hashlib.sha256(b"".join(kept)).hexdigest()}
+            actor, at = Actor(subject, PURPOSE, uuid.uuid4().hex), self._database.clock()
+            append(tx, "lineage_received", facts, actor=actor, writer=self._database.writer, at=at)
 
 
 def _tell(told: Sequence[tuple[asyncio.Future[list[Judged]], list[Judged]]]) -> None:

@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Datab
     put(database, YEARLY, "develop", "curated.yearly")
     made = dataset("board <&>", columnLineage=columns({"总数": [field("curated.yearly", "sum", "gov")]}))
     with database.unit_of_work() as tx:
-        keep(tx, [read(run_event("bi", [], [made]), namespace="gov")], subject="service:bi", database=database)
+        keep(tx, [read(run_event("bi", [], [made]), namespace="gov")], subject="service:bi", at=database.clock())
     yield folder, database
     database.close()
 

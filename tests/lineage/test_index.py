@@ -110,7 +110,7 @@ def test_flows_of_others_are_in_it_as_of_then_too(database: Database) -> None:
         made = dataset("board", columnLineage=columns({"n": [field("curated.x", column, "gov")]}))
         event = run_event("report", [], [made], at=f"2026-01-02T0{number}:00:00Z")
         with database.unit_of_work() as tx:
-            keep(tx, [read(event, namespace="gov")], subject="service:etl", database=database)
+            keep(tx, [read(event, namespace="gov")], subject="service:etl", at=database.clock())
         with database.read() as connection:
             between = database.clock()
             found = index.downstream(connection, "curated.x", column)

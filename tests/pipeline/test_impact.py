@@ -49,7 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
                 tx,
                 [read(run_event("bi", [], [made]), namespace="gov")],
                 subject="service:bi",
-                database=context.database,
+                at=context.database.clock(),
             )
     return home
 

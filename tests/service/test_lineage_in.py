@@ -30,6 +30,7 @@ from governance.service import api_keys
 from governance.service.app import service
 from governance.service.lineage_in import MAX_BYTES
 from governance.state.database import Database
+from governance.state.tables import ledger_entry
 from governance.state.tables_lineage import lineage_event, lineage_rejected
 from governance.state.values import Actor
 from tests.lineage.openlineage import dataset, numbered, run_event
@@ -105,6 +106,10 @@ def test_a_batch_says_of_each_event_what_became_of_it(lineage: Taking) -> None:
         "known": 1,
         "rejected": 1,
     }
+    with lineage.database.read() as connection:
+        own = select(ledger_entry.c.body).where(ledger_entry.c.kind == "lineage_received")
+        entry = json.loads(connection.execute(own.order_by(ledger_entry.c.id.desc()).limit(1)).scalar_one())
+    assert (entry["facts"]["events"], entry["actor"]["subject"]) == (2, "service:etl")
     assert lineage.post(BATCH, good).status_code == 200
     assert lineage.post(BATCH, [{"bad": 1}]).status_code == 422
     assert lineage.post(BATCH, []).json()["received"] == 0
