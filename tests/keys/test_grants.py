@@ -72,3 +72,36 @@ def test_require_gives_the_grant_while_it_holds(database: Database, actor: Actor
 def test_revoking_an_unknown_grant_is_refused(database: Database, actor: Actor) -> None:
     with pytest.raises(Refused), database.unit_of_work() as tx:
         grants.revoke(tx, "nobody", actor=actor, database=database)
+
+
+def test_a_budget_taken_ahead_is_never_more_than_the_budget_and_ends_with_the_grant(
+    database: Database, actor: Actor
+) -> None:
+    key = DigestKeyName("domain", "person")
+    with database.unit_of_work() as tx:
+        first, second = (
+            grants.issue(tx, actor=actor, keys=[], digest_keys=[key], digest_budget=7, database=database)
+            for _ in range(2)
+        )
+    spending = grants.Spending(database, ahead=5)
+
+    def left(grant_id: str) -> int:
+        with database.read() as connection:
+            held = grants.find(connection, grant_id)
+        assert held is not None
+        return held.digest_budget
+
+    assert spending.spend(first.id, str(key), bytes(32)) == 2
+    assert left(first.id) == 2
+    assert spending.spend(first.id, str(key), bytes(48)) == 3
+    assert left(first.id) == 2  # all five are used, nothing more was taken
+    assert spending.spend(first.id, str(key), bytes(32)) == 2
+    with pytest.raises(Refused, match="budget is spent"):
+        spending.spend(first.id, str(key), bytes(16))
+    spending.spend(second.id, str(key), bytes(16))
+    with database.unit_of_work() as tx:
+        grants.revoke(tx, second.id, actor=actor, database=database)
+    with pytest.raises(Refused):  # though four are left of what was taken
+        spending.spend(second.id, str(key), bytes(16))
+    with pytest.raises(Refused):
+        spending.spend(first.id, "digest:domain/enterprise/1", bytes(16))

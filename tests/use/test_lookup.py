@@ -6,6 +6,7 @@ import hashlib
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import delete
@@ -263,6 +264,23 @@ def test_narrowed_rules_end_a_session_and_hold_for_the_next(own):
             texts.record(tx, {("access", "access"): (sha256, narrowed)}, at=own.database.clock())
         assert until_over(session) < 5
         assert look(service, [number(1)]).table["phone"].to_pylist() == [None]
+
+
+def test_a_rule_that_ends_ends_a_kept_decision(own):
+    ends = own.database.clock() + timedelta(hours=1)
+    phone = 'where: { tables: [curated.person], tags: [phone] }\n    action: "mask:phone"\n'
+    timed = own.catalogue.access_text.replace(phone, f'{phone}    valid_to: "{ends.isoformat()}"\n')
+    assert timed != own.catalogue.access_text
+    with own.database.unit_of_work() as tx:
+        sha256 = hashlib.sha256(timed.encode()).hexdigest()
+        texts.record(tx, {("access", "access"): (sha256, timed)}, at=own.database.clock())
+    with own.lookups() as service:
+        first, again = look(service, [number(1)]), look(service, [number(1)])
+        assert first.table["phone"].to_pylist() == ["138****0001"]
+        assert again.grant == first.grant
+        own.database.clock = lambda: ends
+        time.sleep(0.6)
+        assert "phone" not in look(service, [number(1)]).table.column_names
 
 
 def test_lookups_stay_at_the_release_and_move_with_it(own):
