@@ -17,7 +17,7 @@ from governance.catalog.rules import CodeSetRule
 from governance.catalog.types import CodeSet
 from governance.store.plan import BITS, Plan, word
 
-_ALWAYS = np.datetime64("0001-01-01", "D"), np.datetime64("9999-12-31", "D") + 1
+_ALWAYS = np.datetime64("0001-01-01", "D"), np.datetime64("9999-12-31", "D") + np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True, slots=True)
