@@ -33,7 +33,7 @@ from tests.use.statements import statements, table_of
 from tests.use.two_worlds import TwoWorlds, right
 
 SEEDS, EACH = range(10), 50
-MUTATED = (101, 103)
+MUTATED = (108, 103)
 SWAPS = ("mask:replace-with-null", "mask:mask-to-fixed-value")
 
 
