@@ -40,6 +40,7 @@ def gx_sql(plain: str, codes: list[str], suite: list[dict[str, Any]]) -> Callabl
     database = str(Path(plain).with_suffix(".duckdb"))
     Path(database).unlink(missing_ok=True)
     context = gx.get_context(mode="ephemeral")
+
     def kept(self: Any) -> Any:
         if not hasattr(self, "_kept"):
             self._kept = self.engine.connect()
