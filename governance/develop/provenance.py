@@ -45,7 +45,7 @@ def rewrite(tree: exp.Query, *, needed: Iterable[str] | None = None) -> Rewritte
     With `needed` the rows that only other output columns compute with (windows, nested values) are left out.
     """
     rewriter = _Rewriter()
-    made = rewriter.query(tree.copy(), None if needed is None else set(needed), {})
+    made = rewriter.query(trees.with_plain_pivots(tree.copy()), None if needed is None else set(needed), {})
     return Rewritten(made, dict(rewriter.whole))
 
 
@@ -183,10 +183,7 @@ class _Rewriter:
         source: Any = holder.args[part]
         alias = source.alias_or_name
         if source.args.get("pivots"):
-            sources = trees.sources_below(source, env)
-            if isinstance(source, exp.Table) and source.db == trees.SOURCES:
-                source.set("db", exp.to_identifier(trees.PLAIN, quoted=True))
-            return [self._markers(sources, "PIVOT")]
+            return [self._markers(trees.sources_below(source, env), "PIVOT")]
         match source:
             case exp.Table() if isinstance(source.this, exp.Func):
                 return []

@@ -50,6 +50,33 @@ def counted(tree: exp.Query) -> exp.Query:
     return copy
 
 
+def with_plain_pivots(tree: exp.Query) -> exp.Query:
+    """The tree, in which whatever is pivoted has its own columns alone: a PIVOT groups by all that it does not use."""
+    for table in [t for t in tree.find_all(exp.Table) if t.args.get("pivots")]:
+        if table.db == SOURCES:
+            table.set("db", exp.to_identifier(PLAIN, quoted=True))
+        elif not table.db and (cte := _cte_of(table)) is not None:
+            names = cte.alias_column_names or outputs(cte.this)
+            shown = [exp.column(name, table=table.name, quoted=True) for name in names]
+            plain = exp.select(*shown).from_(exp.to_table(table.name, quoted=True)).subquery(table.alias_or_name)
+            plain.set("pivots", table.args["pivots"])
+            table.replace(plain)
+    return tree
+
+
+def _cte_of(table: exp.Table) -> exp.CTE | None:
+    """The common table expression that a table without a schema names."""
+    at: exp.Expr | None = table
+    while at is not None:
+        with_ = at.args.get("with_")
+        for cte in with_.expressions if with_ is not None else ():
+            if cte.alias == table.name:
+                assert isinstance(cte, exp.CTE)
+                return cte
+        at = at.parent
+    return None
+
+
 def entry(number: int) -> exp.Expr:
     values = {"s": exp.Literal.number(number), "b": exp.null(), "r": exp.null()}
     return exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(n), expression=v) for n, v in values.items()])

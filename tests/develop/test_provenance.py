@@ -261,6 +261,12 @@ SUPERSETS = {
     "anti join": ("SELECT x.id, x.k, x.v FROM d.a x ANTI JOIN d.b y ON x.k = y.k", {"b"}, "absent"),
     "any": (f"{SOME.format('a')} WHERE v > ANY (SELECT v FROM d.b)", {"b"}, "ANY"),
     "pivot": ("SELECT * FROM (SELECT k, v, id FROM d.a) PIVOT (sum(id) FOR v IN (0, 1))", {"a"}, "PIVOT"),
+    "pivot of a table": ("SELECT * FROM d.a PIVOT (sum(id) FOR v IN (0, 1))", {"a"}, "PIVOT"),
+    "pivot of a cte": (
+        "WITH w AS (SELECT k, v, id FROM d.a) SELECT * FROM w PIVOT (sum(id) FOR v IN (0, 1))",
+        {"a"},
+        "PIVOT",
+    ),
     "recursive union": (
         "WITH RECURSIVE t AS (SELECT k FROM d.a UNION SELECT b.v FROM t JOIN d.b b ON b.k = t.k) SELECT k FROM t",
         {"a", "b"},
