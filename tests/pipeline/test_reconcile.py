@@ -16,13 +16,15 @@ from sqlalchemy import select
 from governance.collect.pushdown import push_down
 from governance.errors import DeclarationError, NotReady, Refused, SourceContentError, SourceUnavailable
 from governance.lake.lake import TableChange
-from governance.manage.reconcile import Reconciled
+from governance.manage.reconcile import Difference, Reconciled
 from governance.pipeline.incidents import incidents
 from governance.pipeline.observations import observations
+from governance.pipeline.quarantine import Selection, correct, reject, release
 from governance.pipeline.reconcile import reconcile
 from governance.state import batches, tables
 from governance.state.values import Window
 from tests.collect import postgres
+from tests.pipeline import repairing
 from tests.pipeline.home import FIRST, METERS, Home, empty_home, month
 
 pytestmark = pytest.mark.pipeline
@@ -123,6 +125,20 @@ def test_of_upsert_the_newest_batch_agrees_and_declared_duplicates_are_no_loss(t
     home.run(month(2))
     found = reconciled(home)
     assert (found.verdict, found.duplicates, found.landed_rows, found.lake_rows) == ("agrees", 2, 5, 3)
+
+
+def test_what_stewards_released_rejected_and_corrected_is_no_loss(tmp_path: Path) -> None:
+    context = repairing.make(tmp_path / "home")
+    steward = {"subject": "user:mei", "because": "as on paper"}
+    patch = tmp_path / "patch.csv"
+    line = f"{repairing.batch()},L5,5,A5,Eve,07/06/1994,5"
+    patch.write_text(f"_batch,_row,id,person,name,born,amount\n{repairing.batch()},4,,,,28/02/1993,7\n{line}\n")
+    assert correct(context, repairing.NAME, patch, **steward).passed == 2
+    release(context, repairing.NAME, Selection(rows=((repairing.batch(), 2),)), **steward)
+    reject(context, repairing.NAME, Selection(rows=((repairing.batch(), 3),)), **steward)
+    found = reconcile(context, repairing.NAME)
+    context.database.close()
+    assert (found.verdict, found.corrected, found.unparsed, found.lake) == ("agrees", 1, 1, Difference())
 
 
 def test_a_source_that_is_down_or_no_source_at_all_records_nothing(tmp_path: Path) -> None:
