@@ -13,6 +13,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import cedarpy
@@ -61,8 +62,7 @@ class Decider:
     def __init__(self, access: Access) -> None:
         self.access = access
         self._actions = {_action(rule.action): rule.action for rule in access.rules if rule.action != NONE}
-        self._names = [rule.id for rule in access.rules]
-        self.policies = "\n".join(_policy(rule) for rule in access.rules)
+        self._policies = tuple((rule, _policy(rule)) for rule in access.rules)
         self._permits: Mapping[str, Permit] = {}
 
     def with_permits(self, permits: Iterable[Permit]) -> Decider:
@@ -73,8 +73,6 @@ class Decider:
         if made._permits:
             own = made._permits.values()
             made._actions = self._actions | {_action(permit.action): permit.action for permit in own}
-            made._names = [*self._names, *made._permits]
-            made.policies = "\n".join([self.policies, *(_permit_policy(permit, section) for permit in own)])
         return made
 
     def permit(self, rule_id: str) -> Permit | None:
@@ -109,6 +107,8 @@ class Decider:
     ) -> dict[str, list[tuple[Outcome, bool, tuple[str, ...]]]]:
         """column -> for each action: its outcome, whether it is allowed, the rules that said so."""
         context = {"purpose": purpose, "now": _micros(at)}
+        alike = self._alike(columns)
+        asked = [next(iter(group)) for group in alike.values()]
         requests = [
             {
                 "principal": _uid("User", subject.name),
@@ -116,21 +116,44 @@ class Decider:
                 "resource": _uid("Column", f"{table}.{column.name}"),
                 "context": context,
             }
-            for column in columns
+            for column in asked
             for action in self._actions
         ]
         answers: dict[str, list[tuple[Outcome, bool, tuple[str, ...]]]] = {column.name: [] for column in columns}
         if not requests:
             return answers
-        results = cedarpy.is_authorized_batch(requests, self.policies, _entities(subject, table, columns))
-        places = [(column.name, outcome) for column in columns for outcome in self._actions.values()]
+        names, policies = self._concerning(subject)
+        results = cedarpy.is_authorized_batch(requests, _parsed(policies), _entities(subject, table, asked))
+        places = [(column.name, outcome) for column in asked for outcome in self._actions.values()]
         for (name, outcome), result in zip(places, results, strict=True):
             if result.diagnostics.errors:
                 answers[name].append((outcome, False, ("",)))
                 continue
-            reasons = tuple(self._names[int(reason.removeprefix("policy"))] for reason in result.diagnostics.reasons)
+            reasons = tuple(names[int(reason.removeprefix("policy"))] for reason in result.diagnostics.reasons)
             answers[name].append((outcome, result.decision == cedarpy.Decision.Allow, tuple(sorted(reasons))))
+        for first, *others in alike.values():
+            answers.update({other.name: answers[first.name] for other in others})
         return answers
+
+    def _concerning(self, subject: Subject) -> tuple[list[str], str]:
+        """Names and text of the policies: all that close something, and those that open it to somebody else left out."""
+        own = [
+            (rule.id, text)
+            for rule, text in self._policies
+            if rule.action == NONE or subject.name in rule.subjects or not set(subject.roles).isdisjoint(rule.roles)
+        ]
+        section = self.access.break_glass
+        own += [(name, _permit_policy(permit, section)) for name, permit in self._permits.items()]
+        return [name for name, _ in own], "\n".join(text for _, text in own)
+
+    def _alike(self, columns: Sequence[Column]) -> dict[tuple[object, ...], list[Column]]:
+        """Columns of which no policy can tell one from another: rules know level and tags, permits names as well."""
+        named = {name for permit in self._permits.values() for name in permit.fields}
+        groups: dict[tuple[object, ...], list[Column]] = {}
+        for column in columns:
+            own = column.name if column.name in named else None
+            groups.setdefault((column.level, frozenset(column.tags), own), []).append(column)
+        return groups
 
     def _combine(
         self,
@@ -172,6 +195,12 @@ class Decider:
         if not opened and column.level is not None and _RANK[column.level] > _RANK[subject.clearance]:
             return Decision(NONE, (), f"no rule opens it to the clearance {subject.clearance}")
         return Decision(outcome, rules, _reason(outcome, opened), tuple(dict.fromkeys(row_filters)))
+
+
+@lru_cache(maxsize=64)
+def _parsed(policies: str) -> cedarpy.PolicySet:
+    """The policies of a text, parsed once. No decision is kept, and another text is other policies."""
+    return cedarpy.PolicySet.from_str(policies)
 
 
 def _row_filters(rule: Rule, subject: Subject, columns: Mapping[str, Column]) -> list[RowFilter] | None:
