@@ -23,6 +23,9 @@ FORMS = ("json", "graphml", "prov", "openlineage")
 class _Asked(click.Group):
     """A group whose first argument is a command or, as it has a dot, a column that `show` is asked for."""
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, "show" if "." in cmd_name else cmd_name)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
