@@ -15,6 +15,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ def main(entry: str) -> None:
         isolation.settle(begun["parent"])
         few_arenas()
         failed = _isolated(entry, begun)
+        if begun["ready"]:
+            with suppress(OSError):  # it may have been asked, and its parent's end be closed
+                control.sendall(b"\1")
         _, descriptors, _, _ = socket.recv_fds(control, 1, _MOST_PIPES)
         if not descriptors:
             leave(0)  # nobody needs it any more

@@ -53,9 +53,18 @@ class Child:
         made._send(json.dumps(begun).encode("utf-8"))
         return made
 
+    @property
+    def prepared(self) -> bool:
+        """Whether it has done all that it does before its request: then it said so."""
+        with suppress(BlockingIOError):
+            return bool(self.control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        return False
+
     def ask(self, message: bytes, descriptors: Sequence[int]) -> None:
         """Hand over the request (JSON). A child that has ended hears nothing: its end tells why."""
         with self.control, suppress(OSError):
+            if self.prepared:
+                self.control.recv(1)
             socket.send_fds(self.control, [b"\0"], list(descriptors))
             self._send(message)
 
@@ -88,6 +97,11 @@ def used() -> None:
 def ready(entry: str, limits: Limits) -> int:
     """How many children wait."""
     return _POOL.ready((entry, limits.network, limits.locked))
+
+
+def full() -> bool:
+    """Whether all children that this process is to hold have prepared themselves."""
+    return _POOL.full()
 
 
 def close() -> None:
@@ -131,6 +145,11 @@ class _Pool:
     def ready(self, kind: _Kind) -> int:
         with self._changed:
             return len(self._waiting.get(kind, ()))
+
+    def full(self) -> bool:
+        with self._changed:
+            waiting = [child for children in self._waiting.values() for child in children]
+            return len(waiting) == sum(self._wanted.values()) and all(child.prepared for child in waiting)
 
     def close(self) -> None:
         with self._changed:
