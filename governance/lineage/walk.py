@@ -81,7 +81,8 @@ def answer(graph: Graph, root: Node, direction: Direction, reached: Reached) -> 
     hows = [how_of(code) for code in range(len(SUBTYPES) * 4)]
     kinds = sorted(product(hows, graph.stages))
     kind_of = {kind: number for number, kind in enumerate(kinds)}
-    ranks = np.array([[kind_of[how, stage] for stage in graph.stages] for how in hows]).reshape(len(hows), -1)
+    ranks = np.array([[kind_of[how, stage] for stage in graph.stages] for how in hows], np.int64)
+    ranks = ranks.reshape(len(hows), len(graph.stages))
     kind = ranks[reached.how, graph.stage[reached.episode]]
     order = np.lexsort((kind, reached.target, reached.source))
     rows = np.stack([reached.source[order], reached.target[order], kind[order]])

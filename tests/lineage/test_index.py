@@ -103,6 +103,11 @@ def test_the_index_answers_as_sql_does(tmp_path_factory, runs, hour, depth) -> N
     database.close()
 
 
+def test_edges_of_stopped_runs_alone_are_no_lineage(database: Database) -> None:
+    put(database, "curated.x", "develop", (Edge("a.one", "p", "q", "DIRECT", "IDENTITY"),), True, "stop", 0)
+    same(database, Index())
+
+
 def test_flows_of_others_are_in_it_as_of_then_too(database: Database) -> None:
     index = Index()
     put(database, "curated.x", "develop", (Edge("a.one", "p", "q", "DIRECT", "IDENTITY"),), True, "go", 0)
