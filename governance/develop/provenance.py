@@ -23,8 +23,10 @@ from typing import Any
 from sqlglot import exp
 
 from governance.develop import provenance_trees as trees
-from governance.develop.provenance_sets import absent, grouped, present
+from governance.develop.provenance_sets import absent, grouped, outer_tail, present
 from governance.develop.provenance_window import window_rows
+
+_CLAUSES = ("where", "group", "having", "qualify", "order", "distinct")
 
 
 class _Unknown(Exception):
@@ -118,10 +120,7 @@ class _Rewriter:
         counts = [
             p for p in select.expressions if needed is None or p.alias_or_name in needed or trees.is_distinct(select)
         ]
-        clauses = [
-            select.args[name] for name in ("where", "group", "having", "qualify", "order") if select.args.get(name)
-        ]
-        clauses += [d for d in [select.args.get("distinct")] if d is not None]
+        clauses = [select.args[name] for name in _CLAUSES if select.args.get(name)]
         joins: list[exp.Join] = select.args.get("joins") or []
         needs = trees.needs_of(
             [*counts, *clauses, *joins, *(select.args.get("windows") or ()), *(select.args.get("laterals") or ())]
@@ -154,12 +153,15 @@ class _Rewriter:
         return select
 
     def _distinct(self, select: exp.Select, rows: exp.Expr) -> exp.Query:
-        names = [p.alias_or_name for p in select.expressions]
-        if any(select.args.get(part) for part in ("order", "limit", "offset")):
-            raise _Unknown("DISTINCT with ORDER BY or LIMIT")
+        alias, names = self._name(), [p.alias_or_name for p in select.expressions]
+        if (tail := outer_tail(select, alias)) is None:
+            raise _Unknown("DISTINCT in an order of other columns")
         select.set("distinct", None)
         select.append("expressions", trees.named(rows))
-        return grouped(select, names, self._name())
+        made = grouped(select, names, alias)
+        for part, clause in tail.items():
+            made.set(part, clause)
+        return made
 
     def _joined(
         self, select: exp.Select, join: exp.Join, needs: Mapping[str, set[str]], env: trees.Environment

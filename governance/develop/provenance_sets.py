@@ -17,6 +17,24 @@ def grouped(query: exp.Query, names: Sequence[str], alias: str) -> exp.Select:
     return made.group_by(*columns) if columns else made
 
 
+def outer_tail(select: exp.Select, alias: str) -> dict[str, exp.Expr] | None:
+    """ORDER BY, LIMIT and OFFSET of a SELECT DISTINCT, taken out of it, as they stand over `grouped` under `alias`. None when
+    it is ordered by what it does not select.
+    """
+    tail = {part: select.args[part] for part in ("order", "limit", "offset") if select.args.get(part)}
+    selected = {p.unalias().unnest(): p.alias_or_name for p in select.expressions}
+    order = tail.get("order")
+    for ordered in order.expressions if order is not None else ():
+        bare = isinstance(ordered.this, exp.Column) and not ordered.this.table
+        name = ordered.this.name if bare else selected.get(ordered.this.unnest())
+        if name is None or name not in selected.values():
+            return None
+        ordered.set("this", exp.column(name, table=alias, quoted=True))
+    for part in tail:
+        select.set(part, None)
+    return tail
+
+
 def present(
     left: exp.Select, right: exp.Select, aliases: tuple[str, str], names: Sequence[str], rights: Sequence[str]
 ) -> exp.Select:

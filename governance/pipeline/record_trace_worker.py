@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from governance.config import from_request
 from governance.develop.provenance_trees import PLAIN, PROVENANCE, SOURCES
-from governance.errors import Refused
+from governance.errors import GovernanceError, Refused
 from governance.keys.names import DigestKeyName, KeyStore
 from governance.keys.open import open_keystore
 from governance.keys.tokens import purpose_tokens, sql_hash, tokens
@@ -60,6 +60,12 @@ def run(request: Mapping[str, Any], keys: pa.Table, lake: Lake, keystore: KeySto
     try:
         tracing = _Tracing(request, con, lake, keystore)
         parts = [tracing.of_key(n, key) for n, key in enumerate(keys.to_pylist(), 1)]
+    except (duckdb.BinderException, duckdb.InternalException, duckdb.NotImplementedException):
+        found, do = (
+            "the engine cannot follow the rows of this model's text",
+            "trace another column, or read gov lineage",
+        )
+        raise GovernanceError(found, where=request["table"], do=do) from None
     except duckdb.Error as error:
         raise reading_error(error, request["table"]) from None
     finally:

@@ -303,6 +303,10 @@ EXACT = {
         "SELECT id FROM d.a QUALIFY row_number() OVER (PARTITION BY k ORDER BY id) = 1",
         "SELECT DISTINCT ON (k) id FROM d.a ORDER BY k, id",
     ),
+    "distinct in an order": (
+        "SELECT DISTINCT k AS x, v FROM d.a ORDER BY a.v NULLS LAST, x DESC NULLS LAST LIMIT 3",
+        "SELECT k, v FROM d.a GROUP BY k, v ORDER BY v NULLS LAST, k DESC NULLS LAST LIMIT 3",
+    ),
     "recursive union all": (
         "WITH RECURSIVE t(i, d) AS (SELECT id, 0 FROM d.a UNION ALL SELECT t.i, t.d + 1 FROM t WHERE t.d < 2) SELECT i FROM t WHERE d = 2",
         "SELECT id FROM d.a",
