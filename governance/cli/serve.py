@@ -69,9 +69,12 @@ def flight_command(home: Path | None, host: str, port: int, certificate: str | N
     if host not in LOOPBACK and not certificate:
         raise click.UsageError("logins would cross the network in the clear: give --certificate")
     from governance.service.flight import FlightService
+    from governance.use.query import keep_ready
 
     pair = (Path(certificate).read_bytes(), Path(private_key).read_bytes()) if certificate and private_key else None
-    server = FlightService(_opened(home), host, port, pair)
+    context = _opened(home)
+    server = FlightService(context, host, port, pair)
+    keep_ready(context.settings, 2)
     click.echo(f"the query service is at {'grpc+tls' if pair else 'grpc'}://{host}:{port}")
     server.serve()
 

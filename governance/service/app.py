@@ -36,7 +36,7 @@ from governance.service.problems import NOT_THERE, Problem, Stopped
 from governance.service.records import Records, router
 from governance.service.stream import Streamed
 from governance.use.guard import MAX_CHARACTERS
-from governance.use.query import query
+from governance.use.query import keep_ready, query
 from governance.workers import Limits
 
 SERVER: Mapping[str, Any] = {
@@ -107,6 +107,10 @@ class TablesOut(BaseModel):
 
 class Health(BaseModel):
     status: str
+
+
+_READY = 2
+"""Statements for which processes wait; more at once start their own."""
 
 
 def service(context: Context) -> FastAPI:
@@ -181,6 +185,7 @@ def serve(context: Context, host: str, port: int, certificate: str | None, priva
     import uvicorn
 
     app = service(context)
+    keep_ready(context.settings, _READY)
     uvicorn.run(app, host=host, port=port, ssl_certfile=certificate, ssl_keyfile=private_key, **SERVER)
 
 
