@@ -39,7 +39,11 @@ def workers():
 def _running():
     found = set()
     for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
+        try:
+            children = (task / "children").read_text().split()
+        except OSError:  # a thread that ended meanwhile
+            continue
+        for child in children:
             try:
                 if b"governance.workers.child" in Path(f"/proc/{child}/cmdline").read_bytes():
                     found.add(child)
