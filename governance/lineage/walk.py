@@ -143,6 +143,7 @@ class _Walker:
         self._whole = np.zeros(graph.size, np.bool_)
         self._tables: list[Ints] = []
         self._taken: list[tuple[Ints, Longs]] = []
+        self._twice = False
 
     def step(self, frontier: Ints, *, whole_only: bool = False) -> Ints:
         """Nodes that one edge leads to from these, and from what belongs to them."""
@@ -172,9 +173,10 @@ class _Walker:
         """Why the walk may lack something: what could not be followed, and tables of ours of which no run told."""
         graph = self._graph
         if self._direction == "downstream":
-            _, edges = self._all()
-            episodes = np.unique(self._half.episode[edges])
-            loose = np.unique(graph.output[episodes[~graph.complete[episodes]]])
+            met = np.zeros(len(graph.complete), np.bool_)
+            for _, edges in self._taken:
+                met[self._half.episode[edges]] = True
+            loose = np.unique(graph.output[met & ~graph.complete])
             return {not_followed(name) for name in graph.table_names(loose)}
         passed = np.unique(np.concatenate(self._tables)) if self._tables else np.empty(0, np.int32)
         told, loose_tables = np.zeros(len(graph.tables), np.bool_), np.zeros(len(graph.tables), np.bool_)
@@ -196,6 +198,7 @@ class _Walker:
             kept &= graph.rows[graph.table[other]] == other
         owner, edges = owner[kept], edges[kept]
         self._taken.append((nodes[owner], edges))
+        self._twice |= whole_only and len(edges) > 0  # the rows may be expanded as a whole later
         return half.other[edges]
 
     def _all(self) -> tuple[Ints, Longs]:
@@ -203,5 +206,8 @@ class _Walker:
         if not self._taken:
             return np.empty(0, np.int32), np.empty(0, np.int64)
         nodes = np.concatenate([part[0] for part in self._taken])
-        edges, first = np.unique(np.concatenate([part[1] for part in self._taken]), return_index=True)
+        edges = np.concatenate([part[1] for part in self._taken])
+        if not self._twice:
+            return nodes, edges
+        edges, first = np.unique(edges, return_index=True)
         return nodes[first], edges
