@@ -79,7 +79,7 @@ def test_of_two_batches_at_once_the_second_is_refused_and_goes_through_when_prep
 def test_a_change_of_a_table_that_is_not_at_its_base_is_refused(home: Home) -> None:
     one, two = home.write(SPEC, invoice_rows(0, 2)), home.write(SPEC, invoice_rows(2, 4))
     snapshot = home.commit(TableChange(SPEC.name, one, base=None))[SPEC.name]
-    with pytest.raises(Conflict, match="base"):
+    with pytest.raises(Conflict, match="another run changed the table"):
         home.lake.prepare([TableChange(SPEC.name, two, base=None)])
     home.commit(TableChange(SPEC.name, two, base=snapshot))
 
