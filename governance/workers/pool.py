@@ -2,7 +2,8 @@
 
 `keep(entry, limits, count)` has this process hold `count` of them ready; `take` gives one away, or starts one. The
 request, and the pipes of its streams, reach a child over the socket that is its standard input. A new one is prepared
-while fewer workers run than there are cores: what is asked now goes first.
+when fewer workers run than there are cores, or after a second: what is asked now goes first, and a worker that stays (a
+session of lookups) keeps nobody from being prepared.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TypeAlias
 
 from governance.workers.limits import Limits
 
+_CORES, _PATIENCE_SECONDS = os.cpu_count() or 1, 1.0
 _Kind: TypeAlias = tuple[str, bool, bool]
 """Entry, network, locked: what a child is given before its request."""
 
@@ -129,6 +131,7 @@ class _Pool:
     def take(self, kind: _Kind) -> Child:
         with self._changed:
             self._running += 1
+            self._changed.notify()
             waiting = self._waiting.get(kind)
             while waiting:
                 child = waiting.popleft()
@@ -168,6 +171,7 @@ class _Pool:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: not self._wanted or self._missing() is not None)
+                self._changed.wait_for(lambda: not self._wanted or self._running < _CORES, timeout=_PATIENCE_SECONDS)
                 kind = self._missing()
                 if not self._wanted:
                     return
@@ -181,8 +185,6 @@ class _Pool:
             child.end()
 
     def _missing(self) -> _Kind | None:
-        if self._running >= (os.cpu_count() or 1):
-            return None
         return next((kind for kind, count in self._wanted.items() if len(self._waiting[kind]) < count), None)
 
 

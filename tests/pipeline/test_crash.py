@@ -16,7 +16,15 @@ from tests.pipeline.home import FIRST, ROOT, Home, month, utility_home
 
 RUNS = {True: "0d9c37d0-0000-4000-8000-000000000001", False: "0d9c37d0-0000-4000-8000-000000000002"}
 POINT = re.compile(r'^\s*crash_point\("([a-z._]+)"\)', re.MULTILINE)
-ELSEWHERE = ("keys.", "lake.serving_", "ledger.", "quarantine.")
+ELSEWHERE = (
+    "keys.",
+    "lake.serving_",
+    "ledger.",
+    "lineage.after_post",
+    "lineage.after_receive",
+    "lineage.in_receive",
+    "quarantine.",
+)
 CANARY = "110101199003070028"
 
 # (point, whether it is the home's first batch ever, after how many steps the point is armed: 6 is after manage, 7 after develop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -149,6 +150,16 @@ def test_what_waits_answers_one_request_and_another_takes_its_place(waiting):
         assert worker.pid != first
         assert "worked" not in worker.result().values()
     assert _group_ended(first)
+
+
+def test_workers_that_stay_keep_nobody_from_being_prepared(waiting):
+    with ExitStack() as stack:
+        staying = [stack.enter_context(start("entries:sleep", {}, limits=Limits())) for _ in range(os.cpu_count() + 1)]
+        with start("entries:reach", {"port": 1}, limits=waiting) as worker:
+            assert "worked" not in worker.result().values()
+        _until(lambda: pool.ready("entries:reach", waiting) == 2)
+        for worker in staying:
+            worker.kill()
 
 
 def test_a_waiting_process_that_died_is_not_given_away(waiting):

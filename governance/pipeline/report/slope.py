@@ -37,7 +37,7 @@ def slope(values: Sequence[float], smallest: float) -> Slope:
     """Of the newest `STEPS` values, oldest first; `smallest` is the change over them that matters.
 
     >>> slope([99.0, 98.5, 98.6, 98.0, 97.2, 97.0, 96.1], 1.0)
-    Slope(direction='falling', change=-2.7, steps=7)
+    Slope(direction='falling', change=-2.9, steps=7)
     >>> slope([99.0, 99.1, 60.0, 99.0, 99.1, 99.0, 99.1], 1.0).direction  # one bad step is no trend
     'steady'
     >>> slope([99.0, 90.0], 1.0).direction
@@ -59,7 +59,7 @@ def theil_sen(values: Sequence[float]) -> float:
     """The median slope between all pairs of equally spaced points (P. K. Sen, 1968). Needs two.
 
     >>> theil_sen([1.0, 2.0, 9.0, 4.0])
-    1.1666666666666665
+    1.0
     """
     pairs = ((i, j) for j in range(len(values)) for i in range(j))
     return statistics.median((values[j] - values[i]) / (j - i) for i, j in pairs)
