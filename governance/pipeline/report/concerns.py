@@ -83,5 +83,6 @@ def _names(rules: Sequence[RuleLine], unparsed: int = 0) -> str:
     'unparsed lines 4'
     """
     shown = [f"{rule.id} {rule.unexpected:,}" for rule in rules[:_SHOWN_RULES]]
-    more = [f"and {len(rules) - _SHOWN_RULES} more rules"] if len(rules) > _SHOWN_RULES else []
+    left = len(rules) - _SHOWN_RULES
+    more = [f"and {left} more rule{'' if left == 1 else 's'}"] if left > 0 else []
     return ", ".join([*([f"unparsed lines {unparsed:,}"] if unparsed else []), *shown, *more])
