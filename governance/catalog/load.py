@@ -29,11 +29,14 @@ def load_catalogue(settings: Settings) -> Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What could be read and what could not. `broken` names datasets, models and code sets that are wrong and left out."""
+    """What could be read and what could not. `broken` names datasets, models and code sets that are wrong and left out;
+    `misshapen` are suites that judge nothing, by their tables: what is in order in them may be at fault in its meaning.
+    """
 
     catalogue: Catalogue
     faults: tuple[Fault, ...]
     broken: frozenset[str]
+    misshapen: Mapping[str, Suite] = field(default_factory=dict)
 
 
 def read_catalogue(settings: Settings, *, keep: bool = False, unjudged: bool = False) -> Loaded:
@@ -72,7 +75,7 @@ def _loaded(
         access_text=files.access.text,
         texts=loading.texts,
     )
-    return Loaded(catalogue, tuple(sorted(set(loading.faults))), broken)
+    return Loaded(catalogue, tuple(sorted(set(loading.faults))), broken, loading.misshapen)
 
 
 def reads_broken(model: Model, broken: frozenset[str]) -> bool:
@@ -99,6 +102,7 @@ class _Loading:
     suites: dict[str, Suite] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    misshapen: dict[str, Suite] = field(default_factory=dict)
     without_suite: set[str] = field(default_factory=set)
     """Tables whose suite cannot be read: without it their rows would be let in unjudged."""
 
@@ -135,6 +139,7 @@ class _Loading:
             self.faults += faults
             if suite is None:
                 self.without_suite.add(name)
+                self.misshapen[name] = Suite(name, declaration.file, declaration.text, declaration.sha256)
             else:
                 self.suites[name] = suite
                 self.texts[suite.text_hash] = declaration.text

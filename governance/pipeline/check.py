@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from governance.catalog.index import write_index
 from governance.catalog.load import Loaded, broken_tables, read_catalogue, reads_broken
 from governance.catalog.stamps import take_stamp
-from governance.catalog.types import Catalogue
+from governance.catalog.types import Catalogue, Suite
 from governance.config import FILE, Settings, line_of
 from governance.develop import Analysis, analyse, analyse_check, order
 from governance.errors import DeclarationError, Fault
@@ -105,6 +105,20 @@ class _Found:
             else:
                 passed.add(table, suite)
         passed.keep()
+        for suite in loaded.misshapen.values():
+            self._misshapen(suite, catalogue)
+
+    def _misshapen(self, suite: Suite, catalogue: Catalogue) -> None:
+        """What else is wrong in a suite whose shape is: at the lines of which nothing was said yet."""
+        model = catalogue.models.get(suite.dataset)
+        table = model.contract if model else catalogue.datasets.get(suite.dataset)
+        if table is None or not suite.text.lstrip().startswith("{"):
+            return
+        told = {fault.line for fault in self.faults if fault.file == suite.file}
+        try:
+            compile_rules(table, suite, catalogue.code_sets)
+        except DeclarationError as error:
+            self.faults += (f for f in error.faults if f.file == suite.file and f.line not in told)
 
     def models(self, loaded: Loaded) -> None:
         """Analyse every model and check, and the order among models."""

@@ -200,6 +200,18 @@ def test_a_suite_that_cannot_be_read_hides_no_fault_of_what_reads_its_table(tmp_
     assert files == {"catalog/curated/visitor.sql", "expectations/health/people.json"}
 
 
+def test_a_suite_of_a_wrong_shape_hides_none_of_its_other_faults(tmp_path: Path) -> None:
+    lines = [
+        '"none"',
+        '{"type": "expect_nothing", "kwargs": {}}',
+        '{"type": "expect_column_values_to_not_be_null", "kwargs": {}}',
+    ]
+    text = '{"name": "people", "expectations": [\n' + ",\n".join(lines) + "\n]}"
+    write(tmp_path, {**GOOD, "expectations/health/people.json": text})
+    faults = json.loads(gov(tmp_path, "check", "--json").output)["faults"]
+    assert [f["line"] for f in faults if f["file"] == "expectations/health/people.json"] == [2, 3, 4]
+
+
 def test_a_link_to_nowhere_is_a_fault_among_the_others(tmp_path: Path) -> None:
     write(tmp_path, {**GOOD, **BROKEN})
     others = json.loads(gov(tmp_path, "check", "--json").output)["faults"]
