@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TextIO
 
 import click
 
+from governance.cli.key_source import key_options, key_source
 from governance.cli.query import SHOWN_ROWS, as_text
 from governance.config import load_settings
 
@@ -17,10 +17,7 @@ from governance.config import load_settings
 @click.argument("table")
 @click.option("--as", "subject", required=True, help="Who asks, e.g. user:wang.")
 @click.option("--purpose", required=True, help="What for: one of the purposes of access.yaml.")
-@click.option(
-    "--key-file", type=click.File("r", encoding="utf-8"), help="A file with one key a line; - reads the input."
-)
-@click.option("--key", "from_input", type=click.Choice(["-"]), help="- reads keys from the input, one a line.")
+@key_options
 @click.option("--by", help="The identifier that the keys are of; default the table's own.")
 @click.option("--field", "fields", multiple=True, help="Only this field; give it again for more.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON, all rows.")
@@ -45,10 +42,7 @@ def command(
     from governance.pipeline.context import open_context
     from governance.use.lookup import Lookups
 
-    if (key_file is None) == (from_input is None):
-        raise click.UsageError("give exactly one of --key-file FILE and --key -")
-    source = key_file if key_file is not None else sys.stdin
-    keys = [line.strip() for line in source.read().splitlines()]
+    keys = [line.strip() for line in key_source(key_file, from_input).read().splitlines()]
     context = open_context(load_settings(home))
     service = Lookups(
         settings=context.settings, catalogue=context.catalogue, database=context.database, lake=context.lake

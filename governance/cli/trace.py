@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from governance.cli.instant import INSTANT
+from governance.cli.key_source import key_options, key_source
 from governance.cli.query import as_text
 from governance.config import load_settings
 
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 @click.argument("table")
 @click.option("--as", "subject", required=True, help="Who asks, e.g. user:auditor.")
 @click.option("--purpose", required=True, help="What for: one of the purposes of access.yaml.")
-@click.option(
-    "--key-file", type=click.File("r", encoding="utf-8"), help="A file with one key a line; - reads the input."
-)
-@click.option("--key", "from_input", type=click.Choice(["-"]), help="- reads keys from the input, one a line.")
+@key_options
 @click.option(
     "--by", multiple=True, help="A field that the keys are of, default the table's identifier; again for more."
 )
@@ -58,10 +55,7 @@ def command(
     from governance.pipeline.context import open_context
     from governance.pipeline.record_trace import record_trace
 
-    if (key_file is None) == (from_input is None):
-        raise click.UsageError("give exactly one of --key-file FILE and --key -")
-    source = key_file if key_file is not None else sys.stdin
-    keys = [line.rstrip("\r\n").split("\t") for line in source if line.strip()]
+    keys = [line.rstrip("\r\n").split("\t") for line in key_source(key_file, from_input) if line.strip()]
     context = open_context(load_settings(home))
     found = record_trace(
         context, table, keys, subject=subject, purpose=purpose, column=column, by=by, lines=lines, as_of=as_of
