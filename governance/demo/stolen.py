@@ -60,7 +60,7 @@ def encrypted_columns(settings: Settings) -> list[tuple[str, str, str]]:
     from governance.keys.keyring import Keyring
     from governance.lake.lake import Lake
     from governance.state.database import Database
-    from governance.state.tables import lake_file
+    from governance.state.tables_lake import lake_file
 
     database = Database(settings.database_url)
     lake = Lake(settings, database, Keyring(settings.keyring, database))

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, select
 
 from governance.lake.lake import Lake
 from governance.lake.plan import CATALOG
-from governance.state.tables import batch, build, iceberg_tables, lake_file
+from governance.state.tables import batch, build
+from governance.state.tables_lake import iceberg_tables, lake_file
 from governance.state.values import BUILT, STORED
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from governance.errors import Conflict
-from governance.state.tables import iceberg_tables, lake_file, lake_snapshot
+from governance.state.tables_lake import iceberg_tables, lake_file, lake_snapshot
 from governance.state.values import DataFile
 
 CATALOG = "gov"

@@ -19,7 +19,8 @@ from governance.config import Settings
 from governance.errors import DeclarationError, GovernanceError, NotReady
 from governance.lineage.graph import NOT_IN_FORCE
 from governance.pipeline.context import Context
-from governance.state.tables import approval, batch, build, in_force, lake_snapshot, run, text, validation
+from governance.state.tables import approval, batch, build, in_force, run, text, validation
+from governance.state.tables_lake import lake_snapshot
 from governance.state.values import BUILT
 from governance.use.release_past import live_at
 

@@ -17,7 +17,7 @@ from governance.keys.open import open_keystore
 from governance.lake.lake import Lake
 from governance.state import texts
 from governance.state.database import Clock, Database, utc_now
-from governance.state.tables import iceberg_tables
+from governance.state.tables_lake import iceberg_tables
 
 
 @dataclass(frozen=True, slots=True)

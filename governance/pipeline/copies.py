@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select, union
 
 from governance.catalog.types import TOKEN_SUFFIX
 from governance.lineage.store_edges import LANDED_PREFIX
-from governance.state.tables import edge, edge_set, lake_file
+from governance.state.tables import edge, edge_set
+from governance.state.tables_lake import lake_file
 from governance.state.tables_use import serving
 
 Node = tuple[str, str]

@@ -28,7 +28,8 @@ from governance.lake import plan
 from governance.pipeline.context import Context
 from governance.policy import filters
 from governance.policy.restrictions import Restrictions
-from governance.state.tables import batch, iceberg_tables
+from governance.state.tables import batch
+from governance.state.tables_lake import iceberg_tables
 from governance.state.values import LANDED
 from governance.use.published import Published, read_published
 

@@ -29,7 +29,8 @@ from governance.pipeline.shred import kept, verified
 from governance.policy.access import parse_access
 from governance.state import texts
 from governance.state.crash import crash_point
-from governance.state.tables import batch, key_epoch, lake_file
+from governance.state.tables import batch, key_epoch
+from governance.state.tables_lake import lake_file
 from governance.state.values import LANDED, Actor, Landed, LandedFile
 from governance.store.landed import LANDED_GROUP, key_of
 

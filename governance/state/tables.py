@@ -1,4 +1,4 @@
-"""The tables of the pipeline; those of the use of what is published are in `tables_use.py`.
+"""The tables of the pipeline; those of the lake are in `tables_lake.py`, of the use of what is published in `tables_use.py`.
 
 Rows are superseded, never overwritten, wherever an auditor may ask "what was in force then". JSON columns hold the frozen values of
 `state.values`; no table holds a cell value of the governed data. Instants are aware UTC.
@@ -373,53 +373,4 @@ outbox = Table(
     Column("sent_at", Instant),  # to the configured endpoint, or passed over as it refused the event
     Index("ix_outbox_waiting", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
     Index("ix_outbox_unsent", "id", sqlite_where=_UNSENT, postgresql_where=_UNSENT),
-)
-
-# The catalog tables of Apache Iceberg's SQL catalog (names and columns are its): `metadata_location` is the only pointer to what is current.
-iceberg_tables = Table(
-    "iceberg_tables",
-    metadata,
-    Column("catalog_name", String(255), primary_key=True),
-    Column("table_namespace", String(255), primary_key=True),
-    Column("table_name", String(255), primary_key=True),
-    Column("metadata_location", String(1000)),
-    Column("previous_metadata_location", String(1000)),
-    Column("iceberg_type", String(5)),
-)
-
-iceberg_namespace_properties = Table(
-    "iceberg_namespace_properties",
-    metadata,
-    Column("catalog_name", String(255), primary_key=True),
-    Column("namespace", String(255), primary_key=True),
-    Column("property_key", String(255), primary_key=True),
-    Column("property_value", String(1000), nullable=False),
-)
-
-# The plan of each snapshot, written in the swap that makes it: readers list files without opening Iceberg's manifests.
-lake_snapshot = Table(
-    "lake_snapshot",
-    metadata,
-    Column("table_name", String(255), primary_key=True),
-    Column("snapshot", BIG, primary_key=True, autoincrement=False),
-    Column("sequence", BIG, nullable=False),
-    Column("schema_id", Integer, nullable=False),
-    Column("metadata_location", String(1000), nullable=False),
-    Column("recorded_at", Instant, nullable=False),
-)
-
-lake_file = Table(
-    "lake_file",
-    metadata,
-    Column("id", BIG, primary_key=True, autoincrement=True),
-    Column("table_name", String(255), nullable=False),
-    Column("path", String(1000), nullable=False, unique=True),
-    Column("rows", BIG, nullable=False),
-    Column("size_bytes", BIG, nullable=False),
-    Column("schema_id", Integer, nullable=False),
-    Column("encrypted", Text, nullable=False),
-    Column("names", Text, nullable=False),
-    Column("added", BIG, nullable=False),
-    Column("removed", BIG),
-    Index("ix_lake_file_table", "table_name", "added", "removed"),
 )

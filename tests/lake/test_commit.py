@@ -11,7 +11,7 @@ from sqlalchemy import select
 from governance.errors import Conflict, Damaged, NotReady
 from governance.lake.lake import TableChange
 from governance.lake.specs import quarantine_spec, stored_spec
-from governance.state.tables import iceberg_tables
+from governance.state.tables_lake import iceberg_tables
 from governance.state.values import DataFile
 from tests.lake.conftest import BATCH, Home, invoice_rows, invoices, open_home
 

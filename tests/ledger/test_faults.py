@@ -30,7 +30,8 @@ from governance.ledger.entry import append
 from governance.ledger.verify import verify
 from governance.lineage.record import record_run
 from governance.state.database import Database
-from governance.state.tables import batch, grant, iceberg_tables, lake_file, lake_snapshot, ledger_entry, outbox, run
+from governance.state.tables import batch, grant, ledger_entry, outbox, run
+from governance.state.tables_lake import iceberg_tables, lake_file, lake_snapshot
 from tests.collect.home import day, meters
 from tests.lake.conftest import Home as LakeHome
 from tests.lake.conftest import invoice_rows, invoices

@@ -86,7 +86,7 @@ def shredded(home: Home, selection: Selection) -> tuple[str, ...]:
 
 def snapshots(home: Home, table: str) -> list[int]:
     """Snapshots of a table, oldest first."""
-    from governance.state.tables import lake_snapshot
+    from governance.state.tables_lake import lake_snapshot
 
     with home.opened() as context, context.database.read() as connection:
         columns = lake_snapshot.c

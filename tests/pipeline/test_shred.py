@@ -26,7 +26,8 @@ from governance.pipeline.context import Context, open_context
 from governance.pipeline.shred import destroy, keep, sign
 from governance.pipeline.shred_plan import Selection, keyring_of, plan
 from governance.state import batches
-from governance.state.tables import lake_snapshot, ledger_entry, text
+from governance.state.tables import ledger_entry, text
+from governance.state.tables_lake import lake_snapshot
 from governance.state.values import Actor
 from tests.pipeline.home import FIRST, SUPPLY, SUPPLY_SQL, USE, Home, month, utility_home
 

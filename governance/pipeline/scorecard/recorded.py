@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from governance.catalog.types import Dataset
 from governance.pipeline.scorecard.standing import Around, Files, Moment, Standing
-from governance.state import tables
+from governance.state import tables, tables_lake
 from governance.use.request_state import read_all
 
 QUARANTINE = "__quarantine"
@@ -69,7 +69,7 @@ class Recorded:
 
 def _files(connection: Connection, contracts: Mapping[str, Dataset]) -> dict[str, Files]:
     """Files that readers see, a dataset's quarantine with the dataset; one query, grouped by which fields they encrypt."""
-    columns = tables.lake_file.c
+    columns = tables_lake.lake_file.c
     alike = columns.table_name, columns.encrypted, columns["names"]
     query = select(*alike, func.count().label("files")).where(columns.removed.is_(None)).group_by(*alike)
     found: dict[str, Files] = {}

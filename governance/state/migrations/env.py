@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from governance.state import tables, tables_lineage, tables_use  # noqa: F401 - importing them registers every table
+from governance.state import tables, tables_lake, tables_lineage, tables_use  # noqa: F401 - importing them registers every table
 from governance.state.schema import metadata
 
 connection = context.config.attributes["connection"]

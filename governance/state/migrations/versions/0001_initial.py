@@ -5,7 +5,7 @@ Revision ID: 0001
 
 from alembic import op
 
-from governance.state import tables, tables_lineage, tables_use  # noqa: F401 - importing them registers every table
+from governance.state import tables, tables_lake, tables_lineage, tables_use  # noqa: F401 - importing them registers every table
 from governance.state.schema import metadata
 
 revision = "0001"
