@@ -63,9 +63,9 @@ _STRINGS: Mapping[str, str] = {
     "sha-256-query-local": "sha256(_salt || _v)",
     "chinese-name": "CASE WHEN length(_v) >= 2 THEN left(_v, 1) || '**' ELSE '**' END",
     "resident-number": "CASE WHEN regexp_full_match(_v, '[0-9]{17}[0-9Xx]|[0-9]{15}') "
-    "THEN left(_v, 6) || '************' ELSE '******************' END",
+    "THEN overlay(_v PLACING '************' FROM 7 FOR 12) ELSE '******************' END",
     "phone": "CASE WHEN regexp_full_match(_v, '[0-9]{11}') "
-    "THEN left(_v, 3) || '****' || right(_v, 4) ELSE '***********' END",
+    "THEN overlay(_v PLACING '****' FROM 4 FOR 4) ELSE '***********' END",
     "address-county": f"CASE WHEN regexp_matches({_COUNTY}, '{NO_COUNTY_PATTERN}') "
     f"THEN '***' ELSE {_COUNTY} || '***' END",
 }
@@ -77,9 +77,9 @@ _MAY_COME_BACK: Mapping[str, str] = {
     "show-last-4": "regexp_full_match(_v, '(?s)[x(),.@-]*.{0,4}')",
     "sha-256-global": "length(_v) = 64",
     "sha-256-query-local": "length(_v) = 64",
-    "chinese-name": "suffix(_v, '**')",
-    "resident-number": "suffix(_v, '*')",
-    "phone": "suffix(_v, '*')",
+    "chinese-name": "length(_v) = 3 AND suffix(_v, '**')",
+    "resident-number": "_v = '******************'",
+    "phone": "_v = '***********'",
     "address-county": "suffix(_v, '***')",
 }
 """mask -> what holds of every `_v` that its expression gives back as it is: of all others it need not be looked at twice."""
