@@ -27,6 +27,7 @@ from sqlalchemy import func, select
 
 from benchmarks.measure import BUILD, ROOT
 from governance.config import ServiceSettings, Settings
+from governance.process import whole
 from governance.service import api_keys
 from governance.service.app import SERVER
 from governance.service.lineage_in import BATCH, ONE, LineageIn
@@ -181,6 +182,6 @@ async def post(key: str, connections: int, size: int, seconds: float) -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["serve", folder]:
-            serve(Path(folder))
+            whole(lambda: serve(Path(folder)))
         case ["post", key, connections, size, seconds]:
             asyncio.run(post(key, int(connections), int(size), float(seconds)))

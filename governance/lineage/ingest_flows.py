@@ -24,6 +24,7 @@ LINEAGE, COLUMNS, WHOLE = 3, 2, 1
 """How much is known of a flow."""
 NODE_CHARACTERS, NAME_CHARACTERS = 512, 255
 _REMEMBERED, _PIECE = 10_000, 2_000
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 _SUBTYPES: Final[Mapping[str | None, Subtype]] = {name: name for name in get_args(Subtype)}
 
 
@@ -73,6 +74,10 @@ class Reader:
             body = ("{" + ",".join(f"{_canonical(key)}:{parts[key]}" for key in sorted(parts)) + "}").encode("utf-8")
         except (UnicodeEncodeError, RecursionError):
             raise NotTaken("not text that can be kept") from None
+        except ValueError as error:
+            if isinstance(error, NotTaken):
+                raise
+            raise NotTaken("a number beyond what can be kept") from None
         kind = standard.kind_of(event)
         assert kind is not None
         datasets = 1 if kind == "dataset" else len(event.get("inputs") or ()) + len(event.get("outputs") or ())
@@ -207,7 +212,7 @@ def _edges(source: Mapping[str, Any], field: str, column: str, own: str) -> Iter
 
 
 def _canonical(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _digest(data: bytes) -> bytes:

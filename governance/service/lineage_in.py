@@ -48,6 +48,7 @@ class LineageIn:
         self._producers = frozenset(name.strip() for name in named if name.strip())
         self._writer = Writer(database)
         self._known: dict[bytes, tuple[str, float]] = {}
+        self._asked: dict[bytes, asyncio.Future[str]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -60,20 +61,16 @@ class LineageIn:
             await self._app(scope, receive, send)
             return
 
-        async def sent(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
-            await send(message)
-
         try:
             status, answer = await self._answer(scope, receive)
         except Exception as error:
-            await respond(problem(error), sent)
+            await _refuse(problem(error), send)
             return
         body = json.dumps(answer, separators=(",", ":")).encode("utf-8")
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
-        await sent({"type": "http.response.start", "status": status, "headers": headers})
-        await sent({"type": "http.response.body", "body": body, "more_body": False})
+        length = (b"content-length", str(len(body)).encode("ascii"))
+        headers = [(b"content-type", b"application/json"), length, *HEADERS]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Mapping[str, Any]]:
         if scope["method"] != "POST":
@@ -94,14 +91,29 @@ class LineageIn:
         known = self._known.get(given[0]) if len(given) == 1 else None
         if known is not None and time.monotonic() < known[1]:
             return known[0]
+        if len(given) != 1:
+            return await self._looked_up(headers)
+        asked = self._asked.get(given[0])
+        if asked is None:
+            asked = self._asked[given[0]] = asyncio.ensure_future(self._looked_up(headers))
+            asked.add_done_callback(lambda done: self._found(given[0], done))
+        return await asyncio.shield(asked)
+
+    async def _looked_up(self, headers: Sequence[tuple[bytes, bytes]]) -> str:
         subject = await run_in_threadpool(self._subject, headers)
         if subject not in self._producers:
             do = "name the subject in [openlineage] producers"
             raise Stopped(Problem("no_access", "this subject is no producer of lineage", do))
+        return subject
+
+    def _found(self, given: bytes, asked: asyncio.Future[str]) -> None:
+        """Whoever came with the same login meanwhile waits for the one look."""
+        del self._asked[given]
+        if asked.cancelled() or asked.exception() is not None:
+            return
         if len(self._known) > 1_000:
             self._known.clear()
-        self._known[given[0]] = subject, time.monotonic() + REMEMBERED_SECONDS
-        return subject
+        self._known[given] = asked.result(), time.monotonic() + REMEMBERED_SECONDS
 
     def _subject(self, headers: Sequence[tuple[bytes, bytes]]) -> str:
         given = [(name, value) for name, value in headers if name in (b"authorization", b"x-api-key")]
@@ -129,6 +141,15 @@ class LineageIn:
         except Busy:
             wait = {"Retry-After": "1"}
             raise Stopped(Problem("busy", "more events than can be written are waiting", "send again", wait)) from None
+
+
+async def _refuse(told: Problem, send: Send) -> None:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+        await send(message)
+
+    await respond(told, sent)
 
 
 def _one(judged: Judged) -> tuple[int, Mapping[str, Any]]:

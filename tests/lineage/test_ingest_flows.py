@@ -144,6 +144,12 @@ def test_rubbish_is_not_taken(event) -> None:
         read(event, namespace="gov")
 
 
+def test_a_number_that_json_cannot_say_again_is_not_taken() -> None:
+    own = {"_producer": "https://a", "_schemaURL": "https://a/b.json", "n": json.loads("1e999")}
+    with pytest.raises(NotTaken, match="a number"):
+        read(run_event("load", [], [dataset("mart.daily", x_own=own)]), namespace="gov")
+
+
 def test_every_facet_is_kept_known_or_not() -> None:
     own = {
         "_producer": "https://etl.example",

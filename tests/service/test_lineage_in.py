@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from governance.lineage.ingest import event_body
 from governance.pipeline.context import Context
 from governance.service import api_keys
 from governance.service.app import service
-from governance.service.lineage_in import MAX_BYTES
+from governance.service.lineage_in import MAX_BYTES, REMEMBERED_SECONDS
 from governance.state.database import Database
 from governance.state.tables import ledger_entry
 from governance.state.tables_lineage import lineage_event, lineage_rejected
@@ -158,6 +159,21 @@ def test_only_producers_may_post_and_none_without_a_login(lineage: Taking) -> No
     denied = lineage.post(ONE, event, key=lineage.other)
     assert (denied.status_code, denied.json()["code"]) == (403, "no_access")
     assert httpx.post(lineage.url + ONE, json=event, headers=bearer(lineage.key)).status_code == 201
+
+
+def test_many_that_come_at_once_share_one_look_at_their_login(lineage: Taking) -> None:
+    actor = Actor("user:wang", "service.keys", "run-1")
+    key, made = api_keys.create("service:spark", days=1, actor=actor, database=lineage.database)
+
+    def statuses(name: str) -> set[int]:
+        with ThreadPoolExecutor(12) as pool:
+            return set(pool.map(lambda n: lineage.post(ONE, run_event(f"{name} {n}"), key=key).status_code, range(24)))
+
+    assert statuses("now") == {201}
+    api_keys.revoke(made.id, actor=actor, database=lineage.database)
+    time.sleep(REMEMBERED_SECONDS + 0.1)
+    assert statuses("ended") == {401}
+    assert statuses("ended still") == {401}
 
 
 @pytest.mark.parametrize(
