@@ -24,7 +24,7 @@ EACH = 100
 
 
 def measure() -> Iterator[dict[str, object]]:
-    began, asked, leaks, wrong = time.monotonic(), 0, 0, 0
+    began, asked, leaks, wrong, direct = time.monotonic(), 0, 0, 0, 0
     kinds: Counter[str] = Counter()
     worlds = 0
     for seed in count(SEED):
@@ -36,7 +36,9 @@ def measure() -> Iterator[dict[str, object]]:
             wrong += len(pair.wrong(pair.first, made.first)) + len(pair.wrong(pair.second, made.second))
             for sql, (first, second) in zip(chosen, pair.observe(chosen), strict=True):
                 kinds["refused" if len(first) == 1 else "failed" if len(first) == 2 else "answered"] += 1
-                if first != second:
+                answers = pair.direct(sql)
+                direct += answers is not None
+                if first != second or (answers is not None and answers[0] != answers[1]):
                     leaks += 1
                     print(f"  LEAK with seed {seed}: {sql}", flush=True)
         asked, worlds = asked + len(chosen), worlds + 1
@@ -49,6 +51,7 @@ def measure() -> Iterator[dict[str, object]]:
         "queries": asked,
         "worlds": worlds,
         "wrong_scans": wrong,
+        "direct": direct,
         **kinds,
         "s": round(time.monotonic() - began),
     }

@@ -23,6 +23,8 @@ MAX_DEPTH, MAX_COMPARISONS = 16, 256
 Node = Mapping[str, Any]
 Operand = Callable[[Node], tuple[exp.Expr, ColumnType]]
 """The expression and type of a node that may be compared; raises Refused for any other."""
+Constant = Callable[[Node, ColumnType], exp.Expr]
+"""The literal of a constant that is compared with an operand of a type; raises Refused for any other."""
 
 _COMPARISONS: Mapping[str, tuple[type[exp.Binary], type[exp.Binary]]] = {
     "COMPARE_EQUAL": (exp.EQ, exp.EQ),
@@ -36,10 +38,12 @@ _COMPARISONS: Mapping[str, tuple[type[exp.Binary], type[exp.Binary]]] = {
 _NUMBERS = frozenset({"integer", "decimal", "double"})
 
 
-def condition(node: Node, operand: Operand) -> exp.Expr:
-    """`node` as an expression of ours. Raises Refused for what the grammar has not."""
+def condition(node: Node, operand: Operand, constant: Constant | None = None) -> exp.Expr:
+    """`node` as an expression of ours. Raises Refused for what the grammar has not. `constant` says which constants may be
+    compared with a column; by default whichever can be read as its type.
+    """
     left = [MAX_COMPARISONS]
-    return _condition(node, operand, left, MAX_DEPTH)
+    return _condition(node, operand, constant or _constant, left, MAX_DEPTH)
 
 
 def conjuncts(node: Node, operand: Operand) -> tuple[exp.Expr, ...]:
@@ -63,16 +67,16 @@ def whole_number(node: Node | None) -> int | None:
     return int(text) if (literal or {}).get("kind") == "INTEGER" and text.isdecimal() and len(text) < 16 else None
 
 
-def _condition(node: Node, operand: Operand, left: list[int], levels: int) -> exp.Expr:
+def _condition(node: Node, operand: Operand, constant: Constant, left: list[int], levels: int) -> exp.Expr:
     if levels == 0:
         raise _refused("nested too deeply")
     kind = str(node.get("type"))
     match node.get("class"), kind:
         case "CONJUNCTION", "CONJUNCTION_AND" | "CONJUNCTION_OR":
-            parts = [exp.paren(_condition(child, operand, left, levels - 1)) for child in node["children"]]
+            parts = [exp.paren(_condition(child, operand, constant, left, levels - 1)) for child in node["children"]]
             return exp.and_(*parts) if kind == "CONJUNCTION_AND" else exp.or_(*parts)
         case "OPERATOR", "OPERATOR_NOT":
-            return exp.not_(exp.paren(_condition(node["children"][0], operand, left, levels - 1)))
+            return exp.not_(exp.paren(_condition(node["children"][0], operand, constant, left, levels - 1)))
         case "OPERATOR", "OPERATOR_IS_NULL" | "OPERATOR_IS_NOT_NULL":
             _count(left, 1)
             made: exp.Expr = exp.Is(this=operand(node["children"][0])[0], expression=exp.null())
@@ -81,21 +85,21 @@ def _condition(node: Node, operand: Operand, left: list[int], levels: int) -> ex
             tested, *constants = node["children"]
             _count(left, len(constants))
             column, of = operand(tested)
-            made = exp.In(this=column, expressions=[_constant(each, of) for each in constants])
+            made = exp.In(this=column, expressions=[constant(each, of) for each in constants])
             return made if kind == "COMPARE_IN" else exp.not_(made)
         case "BETWEEN", "COMPARE_BETWEEN" | "COMPARE_NOT_BETWEEN":
             _count(left, 2)
             column, of = operand(node["input"])
-            made = exp.Between(this=column, low=_constant(node["lower"], of), high=_constant(node["upper"], of))
+            made = exp.Between(this=column, low=constant(node["lower"], of), high=constant(node["upper"], of))
             return made if kind == "COMPARE_BETWEEN" else exp.not_(made)
         case "COMPARISON", _ if kind in _COMPARISONS:
             _count(left, 1)
             straight, turned = _COMPARISONS[kind]
             if _is_constant(node["left"]):
                 column, of = operand(node["right"])
-                return turned(this=column, expression=_constant(node["left"], of))
+                return turned(this=column, expression=constant(node["left"], of))
             column, of = operand(node["left"])
-            return straight(this=column, expression=_constant(node["right"], of))
+            return straight(this=column, expression=constant(node["right"], of))
         case _:
             raise _refused("a kind of condition that is not allowed here")
 

@@ -1,6 +1,7 @@
 """`query`: a user's SELECT, answered under policy across the process boundary.
 
     guard -> restrictions now -> ledger entry and grant, committed -> scanner per table -> locked worker -> Answer
+                                                                      (or the scanner alone: direct.py)
 
 Nothing of an answer exists before its ledger entry is durable. Every refusal is in the ledger too. What is forbidden
 and what does not exist read alike.
@@ -12,7 +13,7 @@ import hashlib
 import secrets
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -34,13 +35,13 @@ from governance.policy.restrictions import Restricted, Restrictions
 from governance.state import texts
 from governance.state.database import Database
 from governance.state.values import Actor
-from governance.use import aggregate, aggregate_budget, scanner
+from governance.use import aggregate, aggregate_budget, direct, scanner
+from governance.use.direct import Direct
 from governance.use.guard import Statement, examine
 from governance.use.published import Published, read_published
 from governance.use.terms import Grouped
 from governance.use.watch import Watch
 from governance.workers import Limits, pool, start
-from governance.workers.parent import Worker
 
 DEFAULT_LIMITS = Limits(memory_mb=1024, seconds=300)
 _SCANNER, _LOCKED = "governance.use.scanner:scan", "governance.use.locked:run"
@@ -49,12 +50,14 @@ _SCANNER, _LOCKED = "governance.use.scanner:scan", "governance.use.locked:run"
 @dataclass(frozen=True, slots=True)
 class Scan:
     """One table of one statement: the restrictions on it, and which of its columns the statement reads. `grouped` when
-    it aggregates columns that are aggregate-only: then the scanner streams released groups, never rows.
+    it aggregates columns that are aggregate-only: then the scanner streams released groups, never rows. `direct` when the
+    scanner's stream is the answer.
     """
 
     restrictions: Restrictions
     columns: tuple[Restricted, ...]
     grouped: Grouped | None = None
+    direct: Direct | None = None
 
     @property
     def where(self) -> exp.Expr | None:
@@ -193,6 +196,9 @@ def plan_scans(statement: Statement, published: Published, actor: Actor, databas
     for restrictions in found:
         if not restrictions.visible:
             raise absent
+        made = direct.plan(statement, restrictions) if len(found) == 1 else None
+        if made is not None:
+            return (Scan(restrictions, made.columns, direct=made),)
         read = tuple(column for column in restrictions.visible if statement.reads(column.name))
         scans.append(Scan(restrictions, read or restrictions.visible[:1]))
     return tuple(scans)
@@ -262,25 +268,22 @@ def _run(
     stack = ExitStack()
     try:
         salt = secrets.token_hex(32)
-        inputs: dict[str, Callable[[], pa.RecordBatchReader]] = {}
-        tables: dict[str, str] = {}
-        scanners: list[Worker] = []
-        for at, scan in enumerate(scans):
-            request = scan_request(scan, grant, actor.purpose, salt, settings)
-            limited = _scan_limits(settings, limits)
-            scanners.append(stack.enter_context(start(_SCANNER, request, limits=limited)))
-            inputs[f"input_{at}"] = scanners[-1].stream
-            tables[f"input_{at}"] = scan.restrictions.table
-        rows = [scan.restrictions.max_rows for scan in scans if scan.restrictions.max_rows is not None]
-        locked = {
-            "sql": scans[0].grouped.sql if scans and scans[0].grouped else statement.sql,
-            "tables": tables,
-            "threads": settings.threads,
-            "memory_mb": max(limits.memory_mb * 3 // 4, 64),
-            "max_rows": min(rows) if rows else None,
-        }
-        worker = stack.enter_context(start(_LOCKED, locked, limits=_locked_limits(limits), inputs=inputs))
-        workers = (*scanners, worker)
+        scanners = [
+            stack.enter_context(
+                start(
+                    _SCANNER,
+                    scan_request(scan, grant, actor.purpose, salt, settings, limits),
+                    limits=_scan_limits(settings, limits),
+                )
+            )
+            for scan in scans
+        ]
+        workers = scanners
+        if not any(scan.direct for scan in scans):
+            inputs = {f"input_{at}": each.stream for at, each in enumerate(scanners)}
+            request = _locked_request(statement, scans, settings, limits)
+            locked = start(_LOCKED, request, limits=_locked_limits(limits), inputs=inputs)
+            workers = [*scanners, stack.enter_context(locked)]
 
         def cut(reason: GovernanceError) -> None:
             for each in workers:
@@ -290,14 +293,17 @@ def _run(
         consents = tuple(asked for scan in scans for asked in scan.restrictions.consents)
         watch = Watch(grant, published.rules, database, cut, cancelled, permits, consents)
         stack.callback(watch.stop)
-        return Answer(worker.stream(), scans, published.release, grant, stack)
+        return Answer(workers[-1].stream(), scans, published.release, grant, stack)
     except BaseException:
         stack.close()
         raise
 
 
-def scan_request(scan: Scan, grant: str, purpose: str, salt: str, settings: Settings) -> Mapping[str, Any]:
-    where = scan.where
+def scan_request(
+    scan: Scan, grant: str, purpose: str, salt: str, settings: Settings, limits: Limits = DEFAULT_LIMITS
+) -> Mapping[str, Any]:
+    where, made = scan.where, scan.direct
+    memory_mb = settings.memory_limit_mb
     return {
         "settings": as_request(settings),
         "table": scan.restrictions.table,
@@ -310,8 +316,22 @@ def scan_request(scan: Scan, grant: str, purpose: str, salt: str, settings: Sett
         "grant": grant,
         "purpose": purpose,
         "salt": salt,
-        "memory_mb": settings.memory_limit_mb,
+        "memory_mb": min(memory_mb, limits.memory_mb) if made and made.grouped else memory_mb,
         "grouped": scan.grouped.request(scan.identifiers) if scan.grouped else None,
+        "direct": {"sql": made.sql, "rows": list(made.rows), "max_rows": scan.restrictions.max_rows} if made else None,
+    }
+
+
+def _locked_request(
+    statement: Statement, scans: Sequence[Scan], settings: Settings, limits: Limits
+) -> Mapping[str, Any]:
+    rows = [scan.restrictions.max_rows for scan in scans if scan.restrictions.max_rows is not None]
+    return {
+        "sql": scans[0].grouped.sql if scans and scans[0].grouped else statement.sql,
+        "tables": {f"input_{at}": scan.restrictions.table for at, scan in enumerate(scans)},
+        "threads": settings.threads,
+        "memory_mb": max(limits.memory_mb * 3 // 4, 64),
+        "max_rows": min(rows) if rows else None,
     }
 
 

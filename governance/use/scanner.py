@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from governance.catalog.types import TOKEN_SUFFIX, ColumnType
 from governance.config import from_request
+from governance.errors import Refused
 from governance.keys.ciphers import DIGESTS, cipher_key
 from governance.keys.names import DigestKeyName, KeyStore
 from governance.keys.open import open_keystore
@@ -26,9 +27,13 @@ from governance.policy import ff1, masks
 from governance.policy.lattice import Outcome
 from governance.state.database import Database
 from governance.use import consents
+from governance.use.direct import SEEN
 from governance.use.grouped import released_groups
 
 BATCH_ROWS = 65_536
+_CONFIG: Mapping[str, Any] = {"temp_directory": "", "enable_external_file_cache": False}
+_READY: list[duckdb.DuckDBPyConnection] = []
+"""A connection, made while the process waited."""
 
 
 def scan(
@@ -37,8 +42,8 @@ def scan(
     emit: Callable[[pa.RecordBatchReader], None],
 ) -> dict[str, Any]:
     """Request: `settings`, `table`, `snapshot`, `columns` ([name, kind, precision, scale, outcome]), `where` (a
-    condition or ""), `grant`, `purpose`, `salt`, `memory_mb`, `grouped` (what `grouped.py` asks for, or None: then rows
-    are streamed). Result: `rows`.
+    condition or ""), `grant`, `purpose`, `salt`, `memory_mb`; `grouped` (what `grouped.py` asks for) or `direct` (`sql`, `rows`,
+    `max_rows`: `direct.py`), else the rows are streamed as they are seen. Result: `rows`.
     """
     settings = from_request(request["settings"])
     database = Database(settings.database_url)
@@ -48,42 +53,62 @@ def scan(
         (name, ColumnType(kind, p, s), Outcome.parse(outcome)) for name, kind, p, s, outcome in request["columns"]
     ]
     where = sqlglot.parse_one(request["where"], dialect="duckdb") if request["where"] else None
-    grouped = request.get("grouped")
-    config = {
-        "threads": settings.threads,
-        "memory_limit": f"{request['memory_mb']}MB",
-        "temp_directory": "",
-        "enable_external_file_cache": False,
-    }
-    with duckdb.connect(config=config) as con:
+    grouped, direct = request.get("grouped"), request.get("direct")
+    with _connected(settings.threads, request["memory_mb"]) as con:
         read = needed(columns, where, grouped["identifiers"] if grouped else ())
         lake.bind(con, "source", request["table"], request["snapshot"], read, grant_id=request["grant"])
         consents.bind(con, where, database)
         key = DigestKeyName("purpose", request["purpose"])
         bind_ciphers(con, (outcome for _, _, outcome in columns), keystore, key, request["grant"])
-        query = exp.select(*(selected(*column, salt=request["salt"]) for column in columns)).from_("source")
-        query = query.where(where) if where is not None else query
-        if grouped:
-            query = _groups(query, grouped, columns)
-        reader = con.sql(query.sql("duckdb")).to_arrow_reader(BATCH_ROWS)
-        tokens = [at for at, (_, _, outcome) in enumerate(columns) if is_token(outcome)]
+        sql = answered(columns, where, salt=request["salt"], grouped=grouped, direct=direct)
+        try:
+            reader = con.sql(sql).to_arrow_reader(BATCH_ROWS)
+        except duckdb.OutOfMemoryException:
+            raise Refused("the statement failed: memory", do="aggregate or narrow the statement") from None
+        outcomes = {name: outcome for name, _, outcome in columns}
+        left = direct["rows"] if direct else [] if grouped else [name for name, _, _ in columns]
+        tokens = [at for at, name in enumerate(left) if is_token(outcomes[name])]
         schema = reader.schema
         for at in tokens:
             schema = schema.set(at, pa.field(schema.field(at).name, pa.string()))
         counted = [0]
         batches = tokenised(reader, schema, tokens, keystore, key, request["grant"], counted)
+        if direct and direct["max_rows"] is not None:
+            batches = _limited(batches, direct["max_rows"], counted)
         emit(pa.RecordBatchReader.from_batches(schema, batches))
         return {"rows": counted[0]}
 
 
 def prepare() -> None:
-    """What waits in a pool has everything loaded before it is asked."""
+    """What waits in a pool has everything loaded before it is asked: modules, dialect, and a connection that nobody used."""
     import governance.keys.keyring
     import governance.lake.plain_files  # noqa: F401
 
-    with duckdb.connect() as con:
-        for _ in con.sql("SELECT 1 AS one").to_arrow_reader(1):
-            pass
+    con = duckdb.connect(config=dict(_CONFIG))
+    seen = answered([("a", ColumnType("string"), Outcome.parse("mask:phone"))], None, salt="")
+    con.execute("CREATE TEMPORARY TABLE source AS SELECT '1' AS a")
+    for _ in con.sql(seen).to_arrow_reader(1):
+        pass
+    con.execute("DROP TABLE source")
+    _READY.append(con)
+
+
+def answered(
+    columns: Sequence[tuple[str, ColumnType, Outcome]],
+    where: exp.Expr | None,
+    *,
+    salt: str,
+    grouped: Mapping[str, Any] | None = None,
+    direct: Mapping[str, Any] | None = None,
+) -> str:
+    """The scanner's one statement, over the relation `source`: the rows as they are seen, or what is made of them."""
+    query = exp.select(*(selected(*column, salt=salt) for column in columns)).from_("source")
+    query = query.where(where) if where is not None else query
+    if grouped:
+        return _groups(query, grouped, columns).sql("duckdb")
+    if direct:  # a statement of ours over the seen rows; inlined, so that columns and conditions go down to the files
+        return f'WITH "{SEEN}" AS NOT MATERIALIZED ({query.sql("duckdb")}) {direct["sql"]}'
+    return query.sql("duckdb")
 
 
 def needed(
@@ -107,6 +132,20 @@ def selected(name: str, kind: ColumnType, outcome: Outcome, *, salt: str) -> exp
     else:
         made = exp.cast(column, kind.duckdb(), dialect="duckdb")
     return exp.alias_(made, name, quoted=True)
+
+
+def _connected(threads: int, memory_mb: int) -> duckdb.DuckDBPyConnection:
+    con = _READY.pop() if _READY else duckdb.connect(config=dict(_CONFIG))
+    con.execute(f"SET threads = {int(threads)}")
+    con.execute(f"SET memory_limit = '{int(memory_mb)}MB'")
+    return con
+
+
+def _limited(batches: Iterator[pa.RecordBatch], max_rows: int, counted: list[int]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        if counted[0] > max_rows:
+            raise Refused(f"the answer has more than {max_rows} rows", do="aggregate or narrow the statement")
+        yield batch
 
 
 def _groups(

@@ -2,8 +2,8 @@
 
 `keep(entry, limits, count)` has this process hold `count` of them ready; `take` gives one away, or starts one. The
 request, and the pipes of its streams, reach a child over the socket that is its standard input. A new one is prepared
-when fewer workers run than there are cores, or after a second: what is asked now goes first, and a worker that stays (a
-session of lookups) keeps nobody from being prepared.
+when fewer workers run than half as many as there are cores (each works with several threads), or after a second: what is asked now
+goes first, and a worker that stays (a session of lookups) keeps nobody from being prepared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 from governance.workers.limits import Limits
 
-_CORES, _PATIENCE_SECONDS = os.cpu_count() or 1, 1.0
+_BUSY, _PATIENCE_SECONDS = max((os.cpu_count() or 1) // 2, 1), 1.0
 _Kind: TypeAlias = tuple[str, bool, bool]
 """Entry, network, locked: what a child is given before its request."""
 
@@ -171,7 +171,7 @@ class _Pool:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: not self._wanted or self._missing() is not None)
-                self._changed.wait_for(lambda: not self._wanted or self._running < _CORES, timeout=_PATIENCE_SECONDS)
+                self._changed.wait_for(lambda: not self._wanted or self._running < _BUSY, timeout=_PATIENCE_SECONDS)
                 kind = self._missing()
                 if not self._wanted:
                     return

@@ -148,7 +148,7 @@ def _answer(sql: str, wanted: Tables, tables: Mapping[str, pa.Table]) -> list[An
 
     def keep(reader: pa.RecordBatchReader) -> None:
         shown.append(str(reader.schema))
-        shown.append([list(map(_told, row.values())) for row in reader.read_all().to_pylist()])
+        shown.append([list(map(told, row.values())) for row in reader.read_all().to_pylist()])
 
     one = {"sql": sql, "tables": names, "threads": 1, "memory_mb": MEMORY_MB, "max_rows": None}
     try:
@@ -158,7 +158,7 @@ def _answer(sql: str, wanted: Tables, tables: Mapping[str, pa.Table]) -> list[An
     return shown
 
 
-def _told(value: object) -> object:
+def told(value: object) -> object:
     return value if value is None or isinstance(value, (bool, int, str)) else repr(value)
 
 

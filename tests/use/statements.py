@@ -27,6 +27,13 @@ def statements(world: World, seed: int) -> Iterator[str]:
         yield _Writer(rng, world).statement()
 
 
+def plain_statements(world: World, seed: int) -> Iterator[str]:
+    """Without end: statements of the form that the scanner answers by itself, as far as their constants are."""
+    rng = random.Random(seed)
+    while True:
+        yield _Writer(rng, world).plain_statement()
+
+
 class _Writer:
     def __init__(self, rng: random.Random, world: World) -> None:
         self.rng, self.world = rng, world
@@ -51,6 +58,31 @@ class _Writer:
         if kind <= 13:
             return self._joined()
         return self._other(kind)
+
+    def plain_statement(self) -> str:
+        rng = self.rng
+        visible = [column for column in self.table.columns if column.visible]
+        chosen = rng.sample(visible, rng.randint(1, min(3, len(visible))))
+        names = ", ".join(column.name for column in chosen)
+        tests = [f"{self._compared(rng.choice(visible))}" for _ in range(rng.randint(0, 3))]
+        where = f" WHERE {rng.choice((' AND ', ' OR ')).join(tests)}" if tests else ""
+        if rng.random() < 0.3:
+            return f"SELECT {names} FROM {self.table.name}{where}{rng.choice(('', ' LIMIT 2'))}"  # noqa: S608
+        function, of = rng.choice(("count", "min", "max", "sum", "avg", "count(DISTINCT")), rng.choice(visible).name
+        made = f"{function} {of})" if function.endswith("DISTINCT") else f"{function}({of})"
+        tail = rng.choice(("", " HAVING count(*) > 1", " ORDER BY count(*) DESC LIMIT 2"))
+        return f"SELECT {names}, count(*), {made} FROM {self.table.name}{where} GROUP BY {names}{tail}"  # noqa: S608
+
+    def _compared(self, column: Column) -> str:
+        rng, one, other = self.rng, self._constant(column), self._constant(column)
+        return rng.choice(
+            (
+                f"{column.name} {rng.choice(('=', '<>', '<', '>='))} {one}",
+                f"NOT {column.name} IN ({one}, {other})",
+                f"{column.name} BETWEEN {one} AND {other}",
+                f"{column.name} IS NULL",
+            )
+        )
 
     def _plain(self) -> str:
         rng = self.rng

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 from sqlalchemy import insert
 
@@ -23,7 +24,9 @@ from governance.state.values import BUILT, Actor, Built, Pin
 from governance.use.guard import Statement, examine
 from governance.use.published import Published
 from governance.use.query import Scan, plan_scans
+from governance.use.scanner import answered
 from tests.attacks.locked import SALT, Session, published, scanned
+from tests.attacks.locked import told as shown
 from tests.use.conftest import Home, open_home
 from tests.use.generated import WHO, Row, Table, World, token
 from tests.use.reference import same
@@ -46,6 +49,8 @@ class TwoWorlds:
         self.world = world
         self.home = open_home(folder, world.catalogue)
         self._actor = Actor(*WHO, "attack")
+        self._direct: dict[tuple[str, str], Scan] = {}
+        self._sources: dict[tuple[str, str], duckdb.DuckDBPyConnection] = {}
         self.first = self._side("first", world.first)
         self.second = self._side("second", world.second)
         both = {
@@ -81,6 +86,43 @@ class TwoWorlds:
             told += answer
         return found
 
+    def direct(self, sql: str) -> list[list[Any]] | None:
+        """What the scanner itself answers in the two worlds, as [columns, rows], if it is a statement that it answers; tokens are the
+        lake's.
+        """
+        if (self.first.name, sql) not in self._direct:
+            try:
+                statement = examine(sql)
+            except Refused:
+                return None
+            for side in (self.first, self.second):
+                self._told(statement, side)
+        sides = ((self.first, self.world.first), (self.second, self.world.second))
+        scans = [self._direct.get((side.name, sql)) for side, _ in sides]
+        return [
+            self._answered(side, rows, scan)
+            for (side, rows), scan in zip(sides, scans, strict=True)
+            if scan is not None and scan.direct is not None
+        ] or None
+
+    def answering(self, sql: str) -> Scan:
+        """The scan that answers a statement by itself."""
+        return self._direct[self.first.name, sql]
+
+    def _answered(self, side: Side, rows: Mapping[str, Sequence[Row]], scan: Scan) -> list[Any]:
+        assert scan.direct is not None
+        name = scan.restrictions.table
+        con = self._sources.get((side.name, name))
+        if con is None:
+            con = self._sources[side.name, name] = duckdb.connect(config={"threads": 1})
+            table = next(table for table in self.world.tables if table.name == name)
+            con.register("held", pa.table(arrays(table, rows[name])))
+            con.execute("CREATE TABLE source AS FROM held")
+        columns = [(column.name, column.type, column.outcome) for column in scan.columns]
+        made = {"sql": scan.direct.sql, "rows": list(scan.direct.rows), "max_rows": None}
+        found = con.sql(answered(columns, scan.where, salt=SALT, direct=made)).to_arrow_table()
+        return [found.column_names, [list(map(shown, row.values())) for row in found.to_pylist()]]
+
     def wrong(self, side: Side, rows: Mapping[str, Sequence[Row]]) -> list[str]:
         """Tables of which the scanner streams something else than the reference says."""
         return [
@@ -99,6 +141,8 @@ class TwoWorlds:
             scans = plan_scans(statement, side.published, self._actor, self.home.database)
         except Refused as refused:
             return [str(refused)], None
+        if scans and scans[0].direct is not None:
+            self._direct[side.name, statement.sql] = scans[0]
         told = [[(c.name, str(c.type), str(c.outcome)) for c in scan.restrictions.visible] for scan in scans]
         wanted = {
             s.restrictions.table: (f"{side.name} {s.restrictions.table}", [c.name for c in s.columns]) for s in scans
@@ -114,9 +158,10 @@ class TwoWorlds:
         streams: dict[str, pa.Table] = {}
         for table in self.world.tables:
             try:
-                [scan] = plan_scans(examine(f"SELECT * FROM {table.name}"), now, self._actor, self.home.database)  # noqa: S608
+                [made] = plan_scans(examine(f"SELECT * FROM {table.name}"), now, self._actor, self.home.database)  # noqa: S608
             except Refused:
                 continue
+            scan = dataclasses.replace(made, direct=None)  # what the locked worker would have
             scans[table.name] = scan
             streams |= scanned(self.home, [scan], WHO, now.release)
         return Side(name, now, scans, streams)
@@ -135,15 +180,10 @@ def fill(home: Home, table: Table, rows: Sequence[Row], run: str) -> None:
     """Replace a table by `rows` and record the build."""
     spec = curated_spec(home.catalogue.models[table.name])
     home.lake.ensure(spec)
-    arrays: dict[str, pa.Array] = {}
-    for at, column in enumerate(table.columns):
-        values = [row[at] for row in rows]
-        arrays[column.name] = pa.array(values, _arrow(column.field.type.kind))
-        if column.field.domain is not None:
-            arrays[f"{column.name}__token"] = pa.array([token(value) for value in values], pa.binary(12))
+    made = arrays(table, rows)
     names = [column.name for column in spec.columns]
     writer = home.lake.writer(spec, run)
-    writer.write(pa.RecordBatch.from_arrays([arrays[name] for name in names], names=names))
+    writer.write(pa.RecordBatch.from_arrays([made[name] for name in names], names=names))
     files = writer.close()
     before = home.lake.snapshot(table.name)
     old = tuple(file.path for file in home.lake.files(table.name, before)) if before else ()
@@ -159,6 +199,17 @@ def fill(home: Home, table: Table, rows: Sequence[Row], run: str) -> None:
         )
         facts = {"model": table.name, "run": run, "pin": own.id, "outcome": "go", "snapshot": snapshot}
         tx.execute(insert(build).values(**facts, built=BUILT.dump_json(built).decode(), recorded_at=at_now))
+
+
+def arrays(table: Table, rows: Sequence[Row]) -> dict[str, pa.Array]:
+    """Columns of the lake's table, tokens among them."""
+    made: dict[str, pa.Array] = {}
+    for at, column in enumerate(table.columns):
+        values = [row[at] for row in rows]
+        made[column.name] = pa.array(values, _arrow(column.field.type.kind))
+        if column.field.domain is not None:
+            made[f"{column.name}__token"] = pa.array([token(value) for value in values], pa.binary(12))
+    return made
 
 
 def _arrow(kind: str) -> pa.DataType:
