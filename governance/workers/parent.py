@@ -77,11 +77,13 @@ class Worker:
     ) -> None:
         if self._process.poll() is None:
             self.kill()
-        self._process.wait()
         self._over.set()
         if not self._left:
             self._left = True
-            pool.used()
+            if self._answer:  # its memory is given back while nobody waits for it
+                self._thread(self._reap)
+            else:
+                self._reap()
         for thread in self._threads:
             thread.join(timeout=1.0)
         with contextlib.suppress(OSError):
@@ -138,8 +140,9 @@ class Worker:
 
     def _finish(self) -> dict[str, Any]:
         """The result, or the one error that explains its absence."""
-        self._process.wait()
         self._threads[1].join()
+        if not self._answer:
+            self._process.wait()
         self._over.set()
         if self._input_error is not None:
             raise self._input_error
@@ -154,6 +157,10 @@ class Worker:
         code = self._process.returncode
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise errors.WorkerFailed(f"died of {cause}", where=self.entry)
+
+    def _reap(self) -> None:
+        self._process.wait()
+        pool.used()
 
     def _thread(self, target: Any, *args: Any) -> threading.Thread:
         thread = threading.Thread(target=target, args=args, daemon=True)
