@@ -1,7 +1,8 @@
 """`leak_score`: random statements in pairs of random worlds that differ only in what the asker may not see, and how many told them apart.
 
 `make attack QUERIES=10000`. Observed are rows, errors, plans (refused), schema and what is told of the tables. A statement that tells the
-worlds apart is printed with its seed; so is a scan that is not what the row-by-row reference says.
+worlds apart is printed with its seed; so is a scan that is not what the row-by-row reference says. `direct`: how many statements, these and as
+many of plain form beside them, the scanner answered by itself, in both worlds too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from tests.use.generated import world
-from tests.use.statements import statements
+from tests.use.statements import plain_statements, statements
 from tests.use.two_worlds import TwoWorlds
 
 QUERIES = int(os.environ.get("QUERIES", 10_000))
@@ -34,11 +35,14 @@ def measure() -> Iterator[dict[str, object]]:
         chosen = list(islice(statements(made, seed), min(EACH, QUERIES - asked)))
         with tempfile.TemporaryDirectory() as folder, TwoWorlds(Path(folder), made) as pair:
             wrong += len(pair.wrong(pair.first, made.first)) + len(pair.wrong(pair.second, made.second))
-            for sql, (first, second) in zip(chosen, pair.observe(chosen), strict=True):
+            seen = pair.observe(chosen)
+            for first, _ in seen:
                 kinds["refused" if len(first) == 1 else "failed" if len(first) == 2 else "answered"] += 1
-                answers = pair.direct(sql)
-                direct += answers is not None
-                if first != second or (answers is not None and answers[0] != answers[1]):
+            plain = [*chosen, *islice(plain_statements(made, seed), len(chosen))]
+            by_scanner = [(sql, answers) for sql in plain if (answers := pair.direct(sql)) is not None]
+            direct += len(by_scanner)
+            for sql, (first, second) in (*zip(chosen, seen, strict=True), *by_scanner):
+                if first != second:
                     leaks += 1
                     print(f"  LEAK with seed {seed}: {sql}", flush=True)
         asked, worlds = asked + len(chosen), worlds + 1
