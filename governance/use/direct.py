@@ -14,11 +14,8 @@ function, a join, a subquery, a sum over floats, whose rounding depends on the o
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
 
 from sqlglot import exp
 
@@ -28,6 +25,7 @@ from governance.policy.masks import IN_BATCHES
 from governance.policy.restrictions import Restricted, Restrictions
 from governance.use import conditions
 from governance.use.conditions import Node
+from governance.use.exact import exact
 from governance.use.guard import Statement
 
 SEEN = "seen"
@@ -41,12 +39,6 @@ _KEYS = frozenset(
 """What a SELECT node may say; any other key must be empty."""
 _STAR_SAYS = ("alias", "relation_name", "exclude_list", "replace_list", "expr", "qualified_exclude_list", "rename_list")
 """What a star may not say."""
-_EXACT_DIGITS, _INT64 = 15, 2**63
-_NUMBER = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
-_MOMENTS: Mapping[str, tuple[str, re.Pattern[str]]] = {
-    "date": ("DATE", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")),
-    "timestamp": ("TIMESTAMP", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?")),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,51 +250,6 @@ def _one_by_one(order: Node, items: Sequence[Node]) -> Sequence[Node]:
         return (order,)
     _require(not any(by.get(key) for key in _STAR_SAYS))
     return [{**order, "expression": item} for item in items]
-
-
-def exact(node: Node, of: ColumnType) -> exp.Expr:
-    """A constant that is a value of `of` itself: comparing a column with it casts no column, and is what DuckDB makes of the
-    text. Raises for any other.
-    """
-    wanted: Any = node
-    if node.get("class") == "CAST":
-        kind = node.get("type_expr") or {}
-        moment = _MOMENTS.get(of.kind)
-        _require(moment is not None and str(kind.get("type_name")).upper() == moment[0], not node.get("try_cast"))
-        _require(not kind.get("children"), not kind.get("schema"), not kind.get("catalog"))
-        wanted = node["child"]
-    _require(wanted.get("class") == "CONSTANT", isinstance(wanted.get("literal"), Mapping))
-    literal = wanted["literal"]
-    text, said = literal.get("text"), literal.get("kind")
-    _require(isinstance(text, str), _is_exact(str(text), str(said), of))
-    return exp.cast(exp.Literal.string(text), of.duckdb(), dialect="duckdb")
-
-
-def _is_exact(text: str, said: str, of: ColumnType) -> bool:
-    number = _NUMBER.fullmatch(text) if said in ("INTEGER", "NUMERIC") else None
-    whole, places = (number[1].lstrip("0"), number[2] or "") if number is not None else ("", "")
-    match of.kind:
-        case "string":
-            return said == "STRING"
-        case "integer":
-            return number is not None and said == "INTEGER" and not places and abs(int(text)) < _INT64
-        case "decimal":
-            precision, scale = of.precision or 0, of.scale or 0
-            return number is not None and len(whole) <= precision - scale and len(places) <= scale
-        case "double":
-            return number is not None and len(whole) + len(places) <= _EXACT_DIGITS
-        case "date" | "timestamp":
-            return said == "STRING" and _MOMENTS[of.kind][1].fullmatch(text) is not None and _is_moment(text, of.kind)
-        case _:
-            return False
-
-
-def _is_moment(text: str, kind: str) -> bool:
-    try:
-        date.fromisoformat(text) if kind == "date" else datetime.fromisoformat(text.partition(".")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _aggregated_type(name: str, of: ColumnType) -> ColumnType:

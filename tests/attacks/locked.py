@@ -20,8 +20,9 @@ from governance.errors import GovernanceError
 from governance.state.values import Actor
 from governance.use import locked
 from governance.use.published import Published, read_published
-from governance.use.query import Scan, record_access, scan_request
+from governance.use.query import record_access
 from governance.use.scanner import scan
+from governance.use.scans import Scan, scan_request
 from governance.workers import Limits, start
 from tests.use.conftest import Home
 
@@ -48,7 +49,7 @@ def scanned(home: Home, scans: Sequence[Scan], who: tuple[str, str], release: st
     found: dict[str, pa.Table] = {}
     for each in scans:
         tables: list[pa.Table] = []
-        request = dict(scan_request(each, grant, purpose, SALT, home.settings))
+        request = dict(scan_request(each, grant, purpose, SALT, home.settings, Limits()))
         scan(request, {}, lambda reader, tables=tables: tables.append(reader.read_all()))
         found[each.restrictions.table] = tables[0]
     return found

@@ -20,7 +20,7 @@ from governance.keys.keyring import Keyring
 from governance.lake.lake import Lake
 from governance.state.values import Actor
 from governance.use.guard import examine
-from governance.use.query import plan_scans
+from governance.use.scans import plan_scans
 from tests.attacks.locked import Session, published, scanned
 from tests.use.asking import ask, observed
 from tests.use.conftest import ACCESS, Home, catalogue_of, open_home

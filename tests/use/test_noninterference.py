@@ -23,8 +23,9 @@ from governance.policy.lattice import NONE, RAW, Outcome
 from governance.state.values import Actor
 from governance.use.guard import examine
 from governance.use.published import read_published
-from governance.use.query import Scan, plan_scans, record_access, scan_request
+from governance.use.query import DEFAULT_LIMITS, record_access
 from governance.use.scanner import is_token, scan
+from governance.use.scans import Scan, plan_scans, scan_request
 from governance.workers import Limits
 from tests.use.asking import observed
 from tests.use.conftest import open_home
@@ -171,7 +172,7 @@ def streams(home, people, run, subject, purpose):
     grant = record_access(scans, "0" * 64, published.release, actor, Limits(), home.database, home.lake)
     found = []
     scan(
-        dict(scan_request(scans[0], grant, purpose, "00" * 32, home.settings)),
+        dict(scan_request(scans[0], grant, purpose, "00" * 32, home.settings, DEFAULT_LIMITS)),
         {},
         lambda reader: found.append(reader.read_all()),
     )

@@ -23,8 +23,8 @@ from governance.state.tables import build, edge_set, pin
 from governance.state.values import BUILT, Actor, Built, Pin
 from governance.use.guard import Statement, examine
 from governance.use.published import Published
-from governance.use.query import Scan, plan_scans
 from governance.use.scanner import answered
+from governance.use.scans import Scan, plan_scans
 from tests.attacks.locked import SALT, Session, published, scanned
 from tests.attacks.locked import told as shown
 from tests.use.conftest import Home, open_home
