@@ -183,7 +183,7 @@ def expression(mask: Mask, column: exp.Expr, kind: ColumnType, *, salt: str = ""
         case "number-bucket":
             text = _BUCKETS[kind.kind]
         case period if period in PERIODS:
-            text = f"date_trunc('{PERIODS[period]}', _v)"
+            text = f"CASE WHEN _v >= '0001-01-01' AND _v < '10000-01-01' THEN date_trunc('{PERIODS[period]}', _v) END"
         case _:
             text = _hidden(_STRINGS[mask.kind], _MAY_COME_BACK[mask.kind])
     tree = sqlglot.parse_one(text, dialect="duckdb").transform(_filled, column, mask.width, salt)
