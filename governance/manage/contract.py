@@ -8,6 +8,7 @@ from typing import Any
 from governance.catalog.rules import CodeSetRule, ReferenceRule, RowRule, Rule, UniqueRule
 from governance.catalog.types import CodeSet, Dataset, Field, Severity
 from governance.errors import Fault
+from governance.manage.patterns import as_ecma_reads
 from governance.manage.row_types import length_outside, matches
 from governance.manage.semantics import check_rules, divides
 from governance.manage.sql import (
@@ -108,7 +109,7 @@ def _length(_: Dataset, field: Field, __: Mapping[str, CodeSet]) -> list[Pair]:
 def _pattern(_: Dataset, field: Field, __: Mapping[str, CodeSet]) -> list[Pair]:
     if field.pattern is None:
         return []
-    unexpected = render(negate(matches(field, field.pattern)))
+    unexpected = render(negate(matches(field, as_ecma_reads(field.pattern))))
     rule = RowRule(f"pattern:{field.name}", _severity(field, "pattern"), (field.name,), unexpected, _present(field))
     return [(rule, _gx("expect_column_values_to_match_regex", column=field.name, regex=field.pattern))]
 

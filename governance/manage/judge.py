@@ -10,7 +10,7 @@ the batch's files stay where its `Stored` names them, for the steward alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -178,7 +178,7 @@ def _write(
             recorded_at=at,
         )
     )
-    record_run(
+    versions = record_run(
         tx,
         actor=actor,
         stage="manage",
@@ -194,7 +194,7 @@ def _write(
         namespace=namespace,
         assertions=assertions(decision.result),
     )
-    facts = _facts(decision, judged, replaced, dataset)
+    facts = _facts(decision, judged, replaced, versions)
     append(tx, "judged", facts, actor=actor, writer=database.writer, at=at)
     return judged
 
@@ -232,7 +232,7 @@ def _versions(decision: _Decision, dataset: Dataset) -> dict[str, str]:
     return {"contract": dataset.text_hash, "rules": decision.rules_hash, **codes}
 
 
-def _facts(decision: _Decision, judged: Judged, replaced: Sequence[str], dataset: Dataset) -> dict[str, Json]:
+def _facts(decision: _Decision, judged: Judged, replaced: Sequence[str], versions: Mapping[str, str]) -> dict[str, Json]:
     return {
         "batch": judged.batch,
         "dataset": judged.dataset,
@@ -242,5 +242,5 @@ def _facts(decision: _Decision, judged: Judged, replaced: Sequence[str], dataset
         "snapshot": judged.snapshot,
         "quarantine_snapshot": judged.quarantine_snapshot,
         "replaced": list(replaced),
-        "versions": _versions(decision, dataset),
+        "versions": dict(versions),
     }

@@ -168,6 +168,7 @@ def _write(
 ) -> dict[str, int]:
     at = database.clock()
     swapped = lake.swap(tx, prepared)
+    versions: dict[str, str] = {}
     for repair in repairs:
         require_quiet(tx, repair.row)
         after = counts[repair.row.id]
@@ -187,7 +188,7 @@ def _write(
                 recorded_at=at,
             )
         )
-        record_run(
+        versions = record_run(
             tx,
             actor=actor,
             stage="manage",
@@ -202,7 +203,7 @@ def _write(
             at=at,
             namespace=namespace,
         )
-    facts = _facts(repairs, decision, counts, swapped, dataset)
+    facts = _facts(repairs, decision, counts, swapped, dataset) | {"versions": versions}
     append(tx, f"quarantine_{decision.kind}", facts, actor=actor, writer=database.writer, at=at)
     return swapped
 

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from governance.catalog.types import Field
 from governance.manage.call import Call, Compiled, counted, present
-from governance.manage.patterns import check_pattern
+from governance.manage.patterns import as_python_reads, check_pattern
 from governance.manage.sql import (
     Node,
     Unfit,
@@ -16,6 +16,7 @@ from governance.manage.sql import (
     any_of,
     between,
     call,
+    cast,
     column,
     is_null,
     literal,
@@ -76,20 +77,20 @@ def lengths_to_be_between(c: Call) -> Compiled:
 
 
 def to_match_regex(c: Call) -> Compiled:
-    return _one(c, negate(matches(c.field(), c.kwargs.get("regex"))))
+    return _one(c, negate(_found(c, c.kwargs.get("regex"))))
 
 
 def to_not_match_regex(c: Call) -> Compiled:
-    return _one(c, matches(c.field(), c.kwargs.get("regex")))
+    return _one(c, _found(c, c.kwargs.get("regex")))
 
 
 def to_match_regex_list(c: Call) -> Compiled:
-    found = [matches(c.field(), r) for r in c.values("regex_list")]
+    found = [_found(c, r) for r in c.values("regex_list")]
     return _one(c, negate(_match_on(c, found)))
 
 
 def to_not_match_regex_list(c: Call) -> Compiled:
-    return _one(c, any_of([matches(c.field(), r) for r in c.values("regex_list")]))
+    return _one(c, any_of([_found(c, r) for r in c.values("regex_list")]))
 
 
 def to_match_like_pattern(c: Call) -> Compiled:
@@ -127,7 +128,7 @@ def pair_a_greater_than_b(c: Call) -> Compiled:
 
 def pair_equal(c: Call) -> Compiled:
     """A pair with one value missing is unequal, as in GX."""
-    a, b = _pair(c)
+    a, b = _comparable(*_pair(c))
     return _two(c, exp.NullSafeNEQ(this=column(a.name), expression=column(b.name)))
 
 
@@ -154,16 +155,17 @@ def unique_within_record(c: Call) -> Compiled:
 
 
 def multicolumn_equal(c: Call) -> Compiled:
+    """A missing value among others is unequal, as in GX."""
     first, *others = _one_type(c.fields())
-    different = [exp.NEQ(this=column(first.name), expression=column(f.name)) for f in others]
+    different = [exp.NullSafeNEQ(this=column(first.name), expression=column(f.name)) for f in others]
     return _many(c, c.fields(), any_of(different))
 
 
 def multicolumn_sum(c: Call) -> Compiled:
     fields = c.fields()
-    total: Node = needs_number(fields[0])
+    total = _term(fields[0])
     for field in fields[1:]:
-        total = exp.Add(this=total, expression=needs_number(field))
+        total = exp.Add(this=total, expression=_term(field))
     wanted = c.kwargs.get("sum_total")
     if isinstance(wanted, bool) or not isinstance(wanted, int | float):
         raise Unfit("sum_total is not a number", "a number")
@@ -179,7 +181,7 @@ def in_values(field: Field, values: list[object]) -> Node:
 
 
 def matches(field: Field, pattern: object) -> Node:
-    """TRUE where the pattern is found anywhere in the value, as GX and ODCS search."""
+    """TRUE where the RE2 pattern is found anywhere in the value, as GX and ODCS search."""
     return call("regexp_matches", needs_string(field), text(check_pattern(pattern)))
 
 
@@ -196,6 +198,11 @@ def length_outside(
     if not parts:
         raise Unfit("neither a minimum nor a maximum", "at least one of them")
     return any_of(parts)
+
+
+def _found(c: Call, pattern: object) -> Node:
+    """A suite's pattern: GX reads it as Python does, whose classes know all of Unicode."""
+    return matches(c.field(), as_python_reads(pattern) if isinstance(pattern, str) else pattern)
 
 
 def _one(c: Call, unexpected: Node) -> Compiled:
@@ -224,6 +231,21 @@ def _one_type(fields: tuple[Field, ...]) -> tuple[Field, ...]:
     if len(kinds) > 1:
         raise Unfit(f"the columns are of different types: {', '.join(kinds)}", "columns of one type")
     return fields
+
+
+def _comparable(a: Field, b: Field) -> tuple[Field, Field]:
+    """Two columns that DuckDB compares without converting one, which would fail on a value in the middle of a batch."""
+    for kinds in ({"integer", "decimal", "double"}, {"date", "timestamp"}):
+        if {a.type.kind, b.type.kind} <= kinds:
+            return a, b
+    _one_type((a, b))
+    return a, b
+
+
+def _term(field: Field) -> Node:
+    """A column in a sum: integers are added wider than they are stored, so that no row's sum is too large."""
+    node = needs_number(field)
+    return cast(node, "HUGEINT") if field.type.kind == "integer" else node
 
 
 def _outside(c: Call, field: Field, low: object, high: object) -> Node:

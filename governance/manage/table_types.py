@@ -135,13 +135,23 @@ def distinct_equal_set(c: Call) -> Compiled:
 
 
 def most_common_in_set(c: Call) -> Compiled:
-    """Holds when the most frequent value is in the set; of several equally frequent ones all, or one where `ties_okay`."""
-    field = c.field()
-    values = [literal(v, field.type) for v in c.values("value_set")]
+    """Holds when the most frequent value is in the set and no other is as frequent; with `ties_okay` when one of the most frequent is."""
+    inside = in_values(c.field(), c.values("value_set"))
+    often, outside = _often(c, inside, 1), _often(c, negate(inside), 1)
+    holds: list[Node] = [exp.GT(this=often, expression=number(0))]
     if c.kwargs.get("ties_okay"):
-        raise Unfit("ties_okay is not supported", "ties_okay: false", "remove it")
-    mode = c.filtered(call("mode", column(field.name)))
-    return c.table([field], exp.In(this=mode, expressions=list[exp.Expression](values)), holds=True)
+        holds.append(exp.GTE(this=often.copy(), expression=outside))
+    else:
+        others = call("greatest", outside, _often(c, inside, 2))
+        holds.append(exp.GT(this=often.copy(), expression=others))
+    return c.table([c.field()], all_of(holds), holds=True)
+
+
+def _often(c: Call, which: Node, place: int) -> Node:
+    """How often the most frequent value among those rows is there, or the one at that place; 0 without one."""
+    counts = call("map_values", c.filtered(call("histogram", column(c.field().name)), which))
+    at = call("list_extract", call("list_reverse_sort", counts), number(place))
+    return exp.Coalesce(this=at, expressions=[number(0)])
 
 
 def _extreme(c: Call, aggregate: Node) -> Compiled:

@@ -5,13 +5,14 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from governance.catalog.rules import CodeSetRule, ReferenceRule, RowRule, TableRule, UniqueRule
 from governance.catalog.types import CodeSet, Level, Reference, Suite
 from governance.errors import DeclarationError
 from governance.manage import compile_rules
-from tests.manage.tables import dataset, expect, field, suite
+from tests.manage.tables import dataset, expect, field, flags, suite
 
 CODES = {"kinds": CodeSet("kinds", "kinds.csv", "h", ("A", "B"))}
 DATASET = dataset(
@@ -43,6 +44,14 @@ def test_base_rules_follow_from_the_contract() -> None:
     assert rules["reference:parent"] == ReferenceRule(
         "reference:parent", "quarantine", ("parent",), "d.t", "id", 'NOT "parent" IS NULL'
     )
+
+
+def test_a_contracts_pattern_reads_spaces_of_all_alphabets_and_words_of_ascii() -> None:
+    """ECMA-262, by ODCS."""
+    texts = pa.table({"name": ["a b", "a\u3000b", "a\u00a0b", "a_b", "张 三", "1\ufeff2", "٣ 3"]})
+    (rule,) = compile_rules(dataset(field("name", "string", pattern=r"^\w\s\w$")), None, {}).rules
+    assert isinstance(rule, RowRule)
+    assert flags(texts, rule.unexpected) == [False, False, False, True, True, False, True]
 
 
 def test_a_compound_key_is_required_and_unique_together() -> None:
@@ -132,6 +141,8 @@ BAD = [
     (expect("expect_column_values_to_not_be_null", column="id", mostly=2), "mostly is not a share"),
     (expect("expect_column_values_to_match_regex", column="name", regex="(?=a)"), "pattern cannot be used"),
     (expect("expect_column_values_to_match_regex", column="id", regex="a"), "of type integer"),
+    (expect("expect_column_values_to_match_regex", column="name", regex=r"[\S_]"), "within brackets"),
+    (expect("expect_column_pair_values_to_be_equal", column_A="id", column_B="name"), "of different types"),
     (expect("expect_column_values_to_be_in_set", column="id", value_set=["a"]), "does not compare"),
     (expect("expect_column_values_to_be_between", column="amount", min_value=3, max_value=1), "greater than max_value"),
     (expect("expect_column_values_to_be_between", column="amount"), "neither a minimum nor a maximum"),

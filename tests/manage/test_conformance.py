@@ -111,7 +111,7 @@ DIFFERENT = {
     "expect_column_type_to_be": "judged against the contract's type when it compiles",
     "expect_column_stdev_to_be_between": "of one value pandas gives NaN, SQL NULL: compared in a test of its own",
     "expect_column_quantile_values_to_be_between": "pandas interpolates: compared where both agree, in a test of its own",
-    "expect_column_most_common_value_to_be_in_set": "ties: compared without ties, in a test of its own",
+    "expect_column_most_common_value_to_be_in_set": "ties: compared in a test of its own",
 }
 """Types that the random comparison leaves out, with the reason."""
 
@@ -159,6 +159,71 @@ def test_spread_quantiles_and_mode_are_those_of_gx_where_its_engines_agree() -> 
     assert [r["success"] for r in ours.results] == [r["success"] for r in theirs] == [True, True, True, False]
     assert ours.results[0]["result"]["observed_value"] == pytest.approx(theirs[0]["result"]["observed_value"])
     assert ours.results[1]["result"]["observed_value"]["values"] == theirs[1]["result"]["observed_value"]["values"]
+
+
+@pytest.mark.parametrize("ties_okay", [False, True])
+@pytest.mark.parametrize("texts", ["aab", "ab", "aabb", "aabbc", "abc"])
+def test_ties_of_the_most_common_value_are_judged_as_by_gx(texts: str, ties_okay: bool) -> None:
+    rows = [(1, 1, text, None, None) for text in texts] + [(1, 1, None, None, None)] * 3
+    sets: tuple[list[str], ...] = (["a"], ["b"], ["a", "b"], ["a", "x"], ["c"])
+    given_expectations = tuple(
+        expect("expect_column_most_common_value_to_be_in_set", column="s", value_set=values, ties_okay=ties_okay)
+        for values in sets
+    )
+    ours, theirs = both(rows, given_expectations)
+    assert [r["success"] for r in ours.results] == [r["success"] for r in theirs]
+
+
+@pytest.mark.parametrize("ignored", ["all_values_are_missing", "any_value_is_missing", "never"])
+def test_a_missing_value_beside_others_is_unequal_as_to_gx(ignored: str) -> None:
+    rows = [(1, 1, s, u, None) for s, u in (("a", "a"), ("a", None), (None, "b"), (None, None), ("a", "b"))]
+    several = expect("expect_multicolumn_values_to_be_equal", column_list=["s", "u"], ignore_row_if=ignored)
+    ours, theirs = both(rows, (several,))
+    for key in COUNTS:
+        assert ours.results[0]["result"].get(key) == theirs[0]["result"].get(key), key
+
+
+UNICODE = [
+    "",
+    "a",
+    "A_1",
+    "张三",
+    "王 五",
+    "王\u3000五",
+    "\u00a0",
+    "\u2003",
+    "\u0085",
+    "\x1c",
+    "\x0b",
+    "ａ１",
+    "٣",
+    "²",
+    "Ⅷ",
+    "é",
+    "e-",
+    "\U00020bb7野",
+]
+PATTERNS = [
+    r"^\w+$", r"^\W+$", r"^\d+$", r"^\D+$", r"^\s$", r"^\S+$", r"^\w+\s\w+$", r"^[\w-]+$", r"^[^\w]+$", r"^[\d²]$", r"^[^\s]+$",
+    r"^[]\w]+$", r"\\w", r"[\\d]", r"^\w{2}$",
+]  # fmt: skip
+
+
+def test_the_classes_of_a_suites_pattern_are_pythons() -> None:
+    rows = [(1, 1, text, None, None) for text in UNICODE]
+    given_expectations = tuple(
+        expect("expect_column_values_to_match_regex", column="s", regex=pattern) for pattern in PATTERNS
+    )
+    ours, theirs = both(rows, given_expectations)
+    for pattern, our, their in zip(PATTERNS, ours.results, theirs, strict=True):
+        assert our["result"]["unexpected_count"] == their["result"]["unexpected_count"], pattern
+
+
+def test_a_sum_over_columns_may_be_larger_than_a_column() -> None:
+    most = 2**63 - 1
+    equal = expect("expect_multicolumn_sum_to_equal", column_list=["i", "j"], sum_total=2 * most)
+    ours = judged(DATASET, table_of([(most, most, None, None, None), (most, 1, None, None, None)]), equal)
+    assert ours.results[0]["result"]["unexpected_count"] == 1
 
 
 def test_like_patterns_are_sql_s() -> None:
