@@ -145,7 +145,7 @@ def _commit(
     try:
         with database.unit_of_work() as tx:
             batches.insert_landed(tx, landed, window, revision, at)
-            record_run(
+            versions = record_run(
                 tx,
                 actor=actor,
                 stage="collect",
@@ -160,7 +160,7 @@ def _commit(
                 at=at,
                 namespace=settings.lineage_namespace,
             )
-            append(tx, "landed", _facts(landed, counts), actor=actor, writer=database.writer, at=at)
+            append(tx, "landed", _facts(landed, counts, versions), actor=actor, writer=database.writer, at=at)
             crash_point("collect.in_commit")
     except OperationalError as error:
         raise StorageError(
@@ -178,13 +178,14 @@ def _counts(received: list[Received]) -> dict[str, int]:
     return counts
 
 
-def _facts(landed: Landed, counts: Mapping[str, int]) -> dict[str, Json]:
+def _facts(landed: Landed, counts: Mapping[str, int], versions: Mapping[str, str]) -> dict[str, Json]:
     return {
         "batch": landed.batch,
         "source": landed.source,
         "observed_at": landed.observed_at.isoformat(),
         "files": [_file_facts(file) for file in landed.files],
         "counts": dict(counts),
+        "versions": dict(versions),
     }
 
 

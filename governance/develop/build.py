@@ -147,7 +147,7 @@ def _write(tx: Connection, commit: _Commit, *, lake: Lake, database: Database, a
         )
     )
     replace_findings(tx, model, built.pin, commit.found, at=at)
-    record_run(
+    versions = record_run(
         tx,
         actor=actor,
         stage="develop",
@@ -163,7 +163,7 @@ def _write(tx: Connection, commit: _Commit, *, lake: Lake, database: Database, a
         namespace=commit.namespace,
         assertions=_assertions(commit.rules, built.metrics),
     )
-    append(tx, "build", _facts(commit), actor=actor, writer=database.writer, at=at)
+    append(tx, "build", _facts(commit, versions), actor=actor, writer=database.writer, at=at)
     if model.lineage:
         append(tx, "lineage_declared", _declared(commit), actor=actor, writer=database.writer, at=at)
 
@@ -178,7 +178,7 @@ def _versions(commit: _Commit) -> dict[str, str]:
     }
 
 
-def _facts(commit: _Commit) -> dict[str, Json]:
+def _facts(commit: _Commit, versions: Mapping[str, str]) -> dict[str, Json]:
     built = commit.built
     names = tuple(check.name for check in commit.model.checks)
     return {
@@ -191,7 +191,7 @@ def _facts(commit: _Commit) -> dict[str, Json]:
         "rows": built.rows,
         "findings": count_by_check(commit.found, names),
         "edge_set": built.edge_set,
-        "versions": _versions(commit),
+        "versions": dict(versions),
     }
 
 

@@ -12,7 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from governance.lineage.edges import EdgeSet
 from governance.lineage.event import Assertion, RunFacts, complete_event
+from governance.program import program
 from governance.state.tables import edge, edge_set, outbox, run, run_input
+from governance.state.texts import keep
 from governance.state.values import Actor
 
 
@@ -32,13 +34,17 @@ def record_run(
     at: datetime,
     namespace: str,
     assertions: tuple[Assertion, ...] = (),
-) -> None:
-    """Record one output of one run; visible together with the caller's commit or not at all.
+) -> dict[str, str]:
+    """Record one output of one run; visible together with the caller's commit or not at all. Returns the versions as recorded: those
+    given and `program`, the hash of the text that says which code ran.
 
     `inputs` maps dataset (or `<system>:<source>`) to the snapshot that was read, None when it has none.
     `counts["rows"]`, else `counts["passed"]`, becomes the output's row count. An edge set that is known already is
     only pointed at.
     """
+    code = program()
+    keep(tx, code.sha256, "program", code.text, at=at)
+    versions = {**versions, "program": code.sha256}
     facts = RunFacts(
         actor, stage, batch, output, output_snapshot, outcome, counts, versions, inputs, edges, at, assertions
     )
@@ -65,6 +71,7 @@ def record_run(
         tx.execute(insert(run_input), rows)
     event = json.dumps(complete_event(facts, namespace=namespace), ensure_ascii=False, separators=(",", ":"))
     tx.execute(insert(outbox).values(event=event, recorded_at=at))
+    return versions
 
 
 def keep_edges(tx: Connection, edges: EdgeSet, at: datetime) -> str:

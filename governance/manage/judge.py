@@ -232,7 +232,9 @@ def _versions(decision: _Decision, dataset: Dataset) -> dict[str, str]:
     return {"contract": dataset.text_hash, "rules": decision.rules_hash, **codes}
 
 
-def _facts(decision: _Decision, judged: Judged, replaced: Sequence[str], versions: Mapping[str, str]) -> dict[str, Json]:
+def _facts(
+    decision: _Decision, judged: Judged, replaced: Sequence[str], versions: Mapping[str, str]
+) -> dict[str, Json]:
     return {
         "batch": judged.batch,
         "dataset": judged.dataset,

@@ -258,7 +258,7 @@ def _record(asked: _Asked, found: Reconciled) -> None:
     }
     at = context.database.clock()
     with context.database.unit_of_work() as tx:
-        record_run(
+        versions = record_run(
             tx,
             actor=asked.actor,
             stage="reconcile",
@@ -284,7 +284,7 @@ def _record(asked: _Asked, found: Reconciled) -> None:
             at=at,
             batch=found.batch,
             window=found.window,
-            told={"verdict": found.verdict, "how": found.how, "counts": dict(counts)},
+            told={"verdict": found.verdict, "how": found.how, "counts": dict(counts), "versions": versions},
         )
 
 

@@ -147,7 +147,7 @@ def _record(
         "results": list(found.results),
     }
     with context.database.unit_of_work() as tx:
-        record_run(
+        versions = record_run(
             tx,
             actor=actor,
             stage="judge_with_gx",
@@ -171,7 +171,12 @@ def _record(
             actor=actor,
             writer=context.database.writer,
             at=at,
-            told={"engine": found.engine, "errored": list(errored), "snapshot": str(found.snapshot)},
+            told={
+                "engine": found.engine,
+                "errored": list(errored),
+                "snapshot": str(found.snapshot),
+                "versions": versions,
+            },
         )
 
 

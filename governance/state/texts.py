@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from governance.state.tables import in_force, text
 
@@ -36,9 +37,13 @@ def record(connection: Connection, declared: Mapping[tuple[str, str], tuple[str,
 
 
 def keep(connection: Connection, sha256: str, kind: str, body: str, *, at: datetime) -> None:
-    """Keep a text by its hash, once, without saying that it is in force. Runs in the caller's unit of work."""
+    """Keep a text by its hash, once (also when several processes come with it at one moment), without saying that it is in force.
+    Runs in the caller's unit of work.
+    """
     if connection.execute(select(text.c.sha256).where(text.c.sha256 == sha256)).first() is None:
-        connection.execute(insert(text).values(sha256=sha256, kind=kind, text=body, recorded_at=at))
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(text).values(sha256=sha256, kind=kind, text=body, recorded_at=at)
+        connection.execute(new.on_conflict_do_nothing(index_elements=["sha256"]))
 
 
 def differs(connection: Connection, declared: Mapping[tuple[str, str], tuple[str, str]]) -> bool:

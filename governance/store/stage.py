@@ -103,7 +103,7 @@ def _commit(stored: Stored, dataset: Dataset, settings: Settings, database: Data
     inputs = {LANDED_PREFIX + dataset.name: None, **stored.base.snapshots}
     with database.unit_of_work() as tx:
         batches.save_stored(tx, stored, at=at)
-        record_run(
+        versions = record_run(
             tx,
             actor=actor,
             stage="store",

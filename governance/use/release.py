@@ -126,8 +126,7 @@ def publish(
             "policy_set_hash": document["policy_set_hash"],
             "tables": {name: str(snapshot) for name, snapshot in snapshots.items()},
         }
-        append(tx, "release_published", facts, actor=actor, writer=database.writer, at=at)
-        record_run(
+        facts["versions"] = record_run(
             tx,
             actor=actor,
             stage="use",
@@ -142,6 +141,7 @@ def publish(
             at=at,
             namespace=settings.lineage_namespace,
         )
+        append(tx, "release_published", facts, actor=actor, writer=database.writer, at=at)
     return published
 
 
