@@ -101,7 +101,7 @@ def _traced(parsed: Parsed, file: str) -> tuple[Trace, list[Fault]]:
     trace = tracer.trace(parsed.scope)
     faults = {
         Fault(file, line_of(u.node), "lineage", u.found, "SQL whose columns can be followed", "write it plainly")
-        for u in tracer.unknown
+        for u in (*tracer.unknown, *tracer.left_out(parsed.scope.expression))
     }
     return trace, sorted(faults)
 

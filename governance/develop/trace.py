@@ -18,6 +18,9 @@ from governance.develop.deps import NONE, Dep, Deps, Trace, compose, merge, whol
 from governance.develop.trace_pivot import pivot_column, pivot_rows
 from governance.develop.uses import Use, is_aggregate, uses
 
+_PER_ROW = Use("INDIRECT", "JOIN")
+"""How that is used of which each value makes a row: lists that are unnested, the bounds of a range."""
+
 
 class Unknown(Exception):
     """Something whose sources cannot be determined; the message names it, `node` says where."""
@@ -34,8 +37,17 @@ class Tracer:
     def __init__(self, tables: Mapping[tuple[str, str], str], columns: Mapping[str, Mapping[str, str]]) -> None:
         self.tables, self.columns = tables, columns
         self.unknown: list[Unknown] = []
+        self.followed: set[int] = set()
         self._known: dict[int, Trace] = {}
         self._recursive: dict[int, Trace] = {}
+
+    def left_out(self, root: exp.Expr) -> list[Unknown]:
+        """Columns of the statement that no trace has met, though something is made with them: never to be taken for unread."""
+        return [
+            Unknown(f"the use of {column.sql('duckdb')} could not be followed", column)
+            for column in root.find_all(exp.Column)
+            if id(column) not in self.followed and not column.find_ancestor(exp.Pivot)
+        ]
 
     def trace(self, scope: Scope) -> Trace:
         """The trace of one scope; equal scopes are traced once."""
@@ -76,9 +88,9 @@ class Tracer:
             for identifier in join.args.get("using") or ():
                 self.unknown.append(Unknown(f"USING ({identifier.name}) could not be resolved", join))
         rows |= self._distinct(scope, select, columns)
-        rows |= {dep for source in self._from_scopes(scope) for dep in self.trace(source).rows}
-        for table in [n for n, _ in scope.selected_sources.values()]:
-            rows |= self._pivot_rows(scope, table)
+        rows |= self._unnested(scope, select)
+        for node, source in scope.selected_sources.values():
+            rows |= self._source_rows(scope, source) | self._pivot_rows(scope, node)
         return Trace(columns, frozenset(rows))
 
     def deps(self, scope: Scope, node: Any, use: Use) -> Deps:
@@ -96,6 +108,7 @@ class Tracer:
 
     def column(self, scope: Scope, column: exp.Column) -> Deps:
         """What one column reference stands for."""
+        self.followed.add(id(column))
         try:
             return self._column(scope, column)
         except Unknown as unknown:
@@ -205,8 +218,17 @@ class Tracer:
             return frozenset().union(*(self.deps(scope, part, Use("INDIRECT", "GROUP_BY")) for part in parts))
         return whole_rows(columns)
 
-    def _from_scopes(self, scope: Scope) -> list[Scope]:
-        return [source for _, source in scope.selected_sources.values() if isinstance(source, Scope)]
+    def _source_rows(self, scope: Scope, source: Any) -> Deps:
+        """What decides the rows of one thing that is read from; of a table function its arguments."""
+        if isinstance(source, Scope):
+            return self.trace(source).rows
+        return self.deps(scope, source.this, _PER_ROW) if isinstance(source.this, exp.Func) else NONE
+
+    def _unnested(self, scope: Scope, select: exp.Select) -> Deps:
+        """Lists of the SELECT itself that make a row of each of their values."""
+        nodes = [node for part in select.expressions for node in part.find_all(exp.Unnest, exp.Explode, exp.Posexplode)]
+        own = [node for node in nodes if node.find_ancestor(exp.Query) is select]
+        return frozenset().union(*(self.deps(scope, node, _PER_ROW) for node in own))
 
     def _set_operation(self, scope: Scope, operation: exp.SetOperation) -> Trace:
         """Both sides together; a recursive CTE until nothing new is found (what it names as itself is its left side
@@ -217,8 +239,9 @@ class Tracer:
         if _is_recursive(scope):
             merged = self._fixpoint(operation, left, merged, left_scope, right_scope)
         order = operation.args.get("order")
-        names = {c.name for c in order.find_all(exp.Column)} if order else set()
-        sort = {compose(Use("INDIRECT", "SORT"), d) for name in names for d in merged.columns.get(name, NONE)}
+        by = [c for c in order.find_all(exp.Column) if c.name in merged.columns] if order else []
+        self.followed |= set(map(id, by))
+        sort = {compose(Use("INDIRECT", "SORT"), d) for c in by for d in merged.columns[c.name]}
         return Trace(merged.columns, merged.rows | sort)
 
     def _fixpoint(
@@ -250,7 +273,8 @@ class Tracer:
             deps |= self.deps(scope, part, Use("DIRECT", "TRANSFORMATION"))
         alias = expression.args.get("alias")
         names = [c.name for c in alias.args.get("columns") or ()] if alias else []
-        return Trace(dict.fromkeys(names or [expression.alias or "unnest"], frozenset(deps)))
+        rows = NONE if isinstance(expression, exp.Values) else frozenset(compose(_PER_ROW, dep) for dep in deps)
+        return Trace(dict.fromkeys(names or [expression.alias or "unnest"], frozenset(deps)), rows)
 
     def _pivot_column(self, scope: Scope, node: exp.Expr, name: str) -> Deps:
         """A column of a PIVOT or UNPIVOT."""

@@ -115,7 +115,7 @@ def _window(node: exp.Window, use: Use, windows: dict[str, exp.Expr]) -> Iterato
     function = node.this
     yield from uses(function, use.then("DIRECT", "TRANSFORMATION"), windows)
     for spec in (node, *named_window(node, windows)):
-        for part in ("partition_by", "order", "expression"):
+        for part in ("partition_by", "order", "spec", "expression"):
             yield from _below(spec, part, use.then("INDIRECT", "WINDOW"), windows)
 
 

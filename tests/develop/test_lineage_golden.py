@@ -148,11 +148,11 @@ GOLDEN = {
     ),
     "unnest": (
         "SELECT u.part FROM police.residents r, unnest(string_split(r.name, ' ')) AS u(part)",
-        "part: r.name TRANSFORMATION",
+        "*: r.name JOIN | part: r.name TRANSFORMATION",
     ),
     "unnest in the select list": (
         "SELECT unnest(string_split(name, ' ')) AS part FROM police.residents",
-        "part: r.name TRANSFORMATION",
+        "*: r.name JOIN | part: r.name TRANSFORMATION",
     ),
     "lateral": (
         "SELECT r.division, l.s FROM police.residents r, "
@@ -190,7 +190,7 @@ GOLDEN = {
     ),
     "unnest of structs": (
         "SELECT u.x.n AS n FROM (SELECT [{'n': name, 'd': division}] AS l FROM police.residents) s, unnest(s.l) AS u(x)",
-        "n: r.name TRANSFORMATION | n: r.division TRANSFORMATION",
+        "n: r.name TRANSFORMATION | n: r.division TRANSFORMATION | *: r.name JOIN | *: r.division JOIN",
     ),
     "a field of a struct by brackets": (
         "SELECT a['b'] AS b FROM (SELECT {'b': name} AS a FROM police.residents) s",
@@ -254,7 +254,31 @@ GOLDEN = {
     ),
     "range of a column": (
         "SELECT r.name, g.n FROM police.residents r, range(r._row) AS g(n)",
-        "name: r.name IDENTITY | n: r._row TRANSFORMATION",
+        "name: r.name IDENTITY | n: r._row TRANSFORMATION | *: r._row JOIN",
+    ),
+    "unnest that nobody reads": (
+        "SELECT r.division FROM police.residents r, unnest(string_split(r.name, ' ')) AS u(part)",
+        "division: r.division IDENTITY | *: r.name JOIN",
+    ),
+    "unnest that nobody reads, in a CTE": (
+        "WITH a AS (SELECT division, unnest(string_split(name, ' ')) AS p FROM police.residents) SELECT division FROM a",
+        "division: r.division IDENTITY | *: r.name JOIN",
+    ),
+    "range that nobody reads": (
+        "SELECT r.division FROM police.residents r JOIN generate_series(1, r._row) AS g(n) ON TRUE",
+        "division: r.division IDENTITY | *: r._row JOIN",
+    ),
+    "rows of a list that exist": (
+        "SELECT r.division FROM police.residents r WHERE EXISTS (SELECT 1 FROM unnest(string_split(r.name, ' ')) AS u(p))",
+        "division: r.division IDENTITY | *: r.name FILTER",
+    ),
+    "rows of a range, counted": (
+        "SELECT (SELECT count(*) FROM generate_series(1, r._row)) AS n FROM police.residents r",
+        "n: r._row JOIN",
+    ),
+    "a frame that a column bounds": (
+        "SELECT sum(salary) OVER (ORDER BY month RANGE BETWEEN _row PRECEDING AND CURRENT ROW) AS s FROM social.insured",
+        "s: i.salary AGGREGATION | s: i.month WINDOW | s: i._row WINDOW",
     ),
     "struct": (
         "SELECT s.a.b AS c FROM (SELECT {'b': name, 'd': division} AS a FROM police.residents) s",
