@@ -8,6 +8,7 @@ session and is never given to another.
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -67,7 +68,9 @@ def serve(
     `grant`, `keys_grant`, `domain`, `purpose`, `most_rows`. Each batch of the input `asked` (`ASKED`) gives one batch:
     `_request`, `_key`, columns. A request that finds more than `most_rows` gets one row more than that.
     """
-    emit(_Serving(request).answers(inputs["asked"]))
+    serving = _Serving(request)
+    gc.freeze()  # what a session keeps is not looked through while somebody waits
+    emit(serving.answers(inputs["asked"]))
     return {}
 
 

@@ -11,7 +11,7 @@ from governance.errors import Refused
 from governance.keys import grants
 from governance.keys.keyring import Keyring
 from governance.keys.names import DigestKeyName
-from governance.keys.tokens import purpose_tokens, row_digests, rowdigest_sql, sql_hash, tokens
+from governance.keys.tokens import purpose_tokens, row_digests, rowdigest_sql, sql_hash, standard_hash, tokens
 from governance.state.database import Database
 from governance.state.values import Actor
 
@@ -49,6 +49,13 @@ def test_spellings_of_one_identifier_give_one_hash() -> None:
 
 def test_null_and_blank_give_no_token_so_that_blanks_never_join() -> None:
     assert _hashes([None, "", "   ", "\u3000"]).to_pylist() == [None] * 4
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.text(alphabet="aXｘ9 \t\x00\x7f!~é王", max_size=4), max_size=8))
+def test_what_is_standard_already_is_hashed_alike_without_a_statement(values: list[str]) -> None:
+    for value, hashed in zip(values, _hashes(values).to_pylist(), strict=True):  # type: ignore[arg-type]
+        assert standard_hash(value) in (None, hashed)
 
 
 def test_numbers_and_their_text_give_one_hash() -> None:
