@@ -20,6 +20,7 @@ from governance.develop.declared import with_declared
 from governance.develop.deps import Dep, Trace
 from governance.develop.keys import keys_of
 from governance.develop.output import check_faults, contract_faults, output_types
+from governance.develop.overlooked import overlooked
 from governance.develop.parse import Parsed, line_of, parse_select
 from governance.develop.repeat import repeat_faults
 from governance.develop.trace import Tracer
@@ -99,11 +100,11 @@ def _traced(parsed: Parsed, file: str) -> tuple[Trace, list[Fault]]:
     tracer = Tracer(parsed.schema.tables, parsed.schema.columns)
     assert parsed.scope is not None
     trace = tracer.trace(parsed.scope)
-    faults = {
-        Fault(file, line_of(u.node), "lineage", u.found, "SQL whose columns can be followed", "write it plainly")
-        for u in (*tracer.unknown, *tracer.left_out(parsed.scope.expression))
-    }
-    return trace, sorted(faults)
+    unknown = [(u.found, u.node) for u in tracer.unknown]
+    for column in overlooked(parsed.scope.expression, tracer.followed):
+        unknown.append((f"the use of {column.sql('duckdb')} could not be followed", column))
+    allowed, do = "SQL whose columns can be followed", "write it plainly"
+    return trace, sorted({Fault(file, line_of(node), "lineage", found, allowed, do) for found, node in unknown})
 
 
 def _named(trace: Trace, columns: tuple[tuple[str, str], ...], file: str) -> tuple[Trace, list[Fault]]:

@@ -50,6 +50,9 @@ def parse_select(sql: str, file: str, catalogue: Catalogue) -> Parsed:
         scope = build_scope(tree)
     except (OptimizeError, SqlglotError) as error:
         return Parsed(inputs, schema, None, (_unresolved(file, error),))
+    except AssertionError:  # sqlglot does not know what to make of it
+        found, do = "a form of SQL that cannot be followed", "name every column, and order by names, not positions"
+        return Parsed(inputs, schema, None, (Fault(file, 1, "sql", found, "columns of the contracts", do),))
     if scope is None:
         faults = (Fault(file, 1, "sql", "a statement without a scope", "SELECT", "write it as a SELECT"),)
     return Parsed(inputs, schema, scope, faults)

@@ -41,14 +41,6 @@ class Tracer:
         self._known: dict[int, Trace] = {}
         self._recursive: dict[int, Trace] = {}
 
-    def left_out(self, root: exp.Expr) -> list[Unknown]:
-        """Columns of the statement that no trace has met, though something is made with them: never to be taken for unread."""
-        return [
-            Unknown(f"the use of {column.sql('duckdb')} could not be followed", column)
-            for column in root.find_all(exp.Column)
-            if id(column) not in self.followed and not column.find_ancestor(exp.Pivot)
-        ]
-
     def trace(self, scope: Scope) -> Trace:
         """The trace of one scope; equal scopes are traced once."""
         key = id(scope.expression)

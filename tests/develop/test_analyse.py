@@ -10,6 +10,7 @@ from governance.catalog.models import parse_model
 from governance.catalog.types import Field as F
 from governance.catalog.types import Level, Model
 from governance.develop.analyse import analyse, analyse_check, order
+from governance.develop.trace import Tracer
 from tests.develop.city import DATE, INTEGER, MONEY, STRING, catalogue, check, model, renamed
 
 PERSON = (
@@ -248,3 +249,27 @@ def test_a_declaration_that_cannot_be_read_is_a_fault() -> None:
         text = f"-- gov.lineage: {line}\nSELECT 1 AS name"
         _, faults = parse_model(text, file="f", name="curated.m", contract=model("").contract)
         assert [fault.path for fault in faults] == ["gov.lineage"], line
+
+
+def test_a_form_that_sqlglot_cannot_qualify_is_a_fault():
+    inner = "SELECT (SELECT max(i.salary) + j.month FROM social.insured i WHERE i.kind = r.name) FROM social.insured j"
+    sql = f"SELECT ({inner} WHERE j.kind = r.division ORDER BY 1 LIMIT 1) AS n FROM police.residents r"  # noqa: S608
+    [fault] = analyse(model(sql), catalogue()).faults
+    assert fault.found == "a form of SQL that cannot be followed"
+
+
+def test_a_cte_that_nobody_names_is_not_read():
+    sql = (
+        "WITH u AS (SELECT name FROM police.residents), v AS (SELECT name FROM u) SELECT division FROM police.residents"
+    )
+    analysis = analyse(model(sql), catalogue())
+    assert analysis.edges.complete
+    assert analysis.reads == {"police.residents": ("division",)}
+
+
+def test_a_column_that_no_trace_met_is_never_taken_for_unread(monkeypatch):
+    """Unread columns are bound as NULL: what is overlooked would change the rows in silence."""
+    monkeypatch.setattr(Tracer, "_clause", lambda *_: frozenset())
+    analysis = analyse(model("SELECT division FROM police.residents WHERE name = 'a'"), catalogue())
+    assert not analysis.edges.complete
+    assert any("could not be followed" in fault.found for fault in analysis.faults)
