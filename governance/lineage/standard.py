@@ -31,8 +31,9 @@ _PLAIN: Mapping[object, dict[str, Any]] = {
     bool: {"type": "boolean"},
     Any: {},
 }
-_FORMATS = {"isoparse": "date-time", "UUID": "uuid", "urlparse": "uri"}
-"""What a generated validator calls -> the format of its property."""
+_FORMATS = {"isoparse": "date-time", "UUID": "uuid"}
+"""What a generated validator calls -> the format of its property. Addresses are any text, as for the standard's own classes: Spark's
+integration calls the source of a file `file`."""
 _SCHEMA = re.compile(r"/facets/(\d+)-\d+-\d+/\w+\.json#/(?:\$defs|definitions)/(\w+)$")
 _BY_KEY = {"columnLineage": "ColumnLineageDatasetFacet"}
 """Facets that we read are judged under their key too, whatever schema they name."""
