@@ -169,7 +169,7 @@ def run(
     blank = quarantined_rows(plan, Parts(*_empty(schema)), id_of_batch).schema
     try:
         for judged in _judged(parser, lookups, schema, versions, version_columns):
-            batch = marked(lookups.members, judged)
+            batch = marked(lookups.beside, judged)
             if sinks.batch_aggregate:
                 sinks.batch_aggregate.feed(batch)
             parts = split(plan, batch, counter)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from governance.catalog.rules import CodeSetRule, ReferenceRule, UniqueRule
 from governance.catalog.types import CodeSet
-from governance.store.membership import Membership
+from governance.store.membership import Beside
 from governance.store.parsers.relation import quoted
 from governance.store.plan import (
     BITS,
@@ -47,8 +47,8 @@ class Lookups:
 
     con: duckdb.DuckDBPyConnection
     found: list[Lookup] = field(default_factory=list)
-    members: list[Membership] = field(default_factory=list)
-    """Code sets that are looked up in Arrow, without a join."""
+    beside: list[Beside] = field(default_factory=list)
+    """Rules that are judged in Arrow: code sets without a join, texts of a fixed shape."""
     duplicates: str = ""
     """Join with the rows of which only the first stays; empty when there are none."""
 

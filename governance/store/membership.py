@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,17 @@ from governance.catalog.types import CodeSet
 from governance.store.plan import BITS, Plan, word
 
 _ALWAYS = np.datetime64("0001-01-01", "D"), np.datetime64("9999-12-31", "D") + np.timedelta64(1, "D")
+
+
+class Beside(Protocol):
+    """A rule that is judged on the batches that come out of the statement."""
+
+    @property
+    def bit(self) -> int: ...
+
+    def broken(self, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+        """TRUE for rows that break it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,7 @@ def membership(plan: Plan, bit: int, rule: CodeSetRule, codes: CodeSet) -> Membe
     return Membership(bit, rule.columns[0], pa.array(distinct, pa.string()), rule.valid_at or None, start, end)
 
 
-def marked(members: Sequence[Membership], batch: pa.RecordBatch) -> pa.RecordBatch:
+def marked(members: Sequence[Beside], batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch with the bits of these rules in its words."""
     for member in members:
         broken = member.broken(batch)

@@ -58,6 +58,8 @@ class Plan:
     """Bits of unique rules whose keys are watched while the rows stream by."""
     hashed: tuple[int, ...] = ()
     """Those of them for which rows carry the hash of their key."""
+    beside: tuple[int, ...] = ()
+    """Bits of row rules that are judged in Arrow, after the statement (`shapes.py`)."""
 
     @property
     def words(self) -> int:
@@ -144,8 +146,12 @@ def judge_sql(plan: Plan, types: Mapping[str, str], relation: str, *, has_lines:
     columns = typed_columns(fields, types)
     parts = [quoted(f.name) for f in fields]
     for number, members in enumerate(plan.by_word()):
-        judged = [(bit, _unexpected(plan, r)) for bit, r in enumerate(members) if isinstance(r, RowRule)]
-        judged = [(bit, condition) for bit, condition in judged if condition]
+        here = [
+            (bit, r)
+            for bit, r in enumerate(members)
+            if isinstance(r, RowRule) and number * BITS + bit not in plan.beside
+        ]
+        judged = [(bit, condition) for bit, r in here if (condition := _unexpected(plan, r))]
         parts.append(f"{_word(judged, plan.careful)} AS {word(number)}")
         if plan.careful:
             parts.append(f"{_errors(judged)} AS {error_word(number)}")

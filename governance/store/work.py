@@ -33,6 +33,7 @@ from governance.store.parsers.relation import quoted
 from governance.store.partials import leaf_rules
 from governance.store.plan import Plan, Reason, empty_relation, halves, judge_sql, key_hash, reasons_of, table_rules_of
 from governance.store.repeats import Repeats
+from governance.store.shapes import shapes
 from governance.store.table_scope import TableScope, table_scope
 from governance.store.versions import OLD_COLUMNS, Versions
 from governance.store.watch import KeyWatch, Repeated, clear_key, watchable
@@ -119,10 +120,12 @@ class Work:
             for reason in sound:
                 if error := _bind_error(con, replace(plan, reasons=(_bindable(reason),), digests=False), relation):
                     errored[reason.id] = error
-        return replace(plan, errored=dict(errored))
+        plan = replace(plan, errored=dict(errored))
+        return replace(plan, beside=tuple(shape.bit for shape in shapes(plan)))
 
     def _lookups(self, plan: Plan, found: Repeats, engine: Engines) -> Lookups:
         lookups = Lookups(engine.judging)
+        lookups.beside.extend(shapes(plan))
         for bit, reason in enumerate(plan.reasons):
             if reason.id in plan.errored:
                 continue
@@ -134,7 +137,7 @@ class Work:
                 case CodeSetRule():
                     codes = self.code_sets[reason.code_set]
                     if member := membership(plan, bit, reason, codes):
-                        lookups.members.append(member)
+                        lookups.beside.append(member)
                     else:
                         lookups.add_code_set(plan, bit, reason, codes)
                 case ReferenceRule() if reason.dataset == self.dataset.name:
@@ -170,7 +173,7 @@ class Work:
     def _versions(self, plan: Plan, originals: Originals, engine: Engines, grant_id: str) -> Versions:
         window = self.standing.row.window
         versions = Versions(self.dataset, engine.hashing, plan.salt, window.end, self._landed.observed_at)
-        bare = replace(plan, reasons=(), table_rules=(), full_hash=False)
+        bare = replace(plan, reasons=(), table_rules=(), full_hash=False, beside=())
         parser = Parser(bare, originals, engine.parsing, self.keystore, grant_id)
         try:
             versions.load_new(pa.RecordBatchReader.from_batches(parser.schema(), parser.stream()))
