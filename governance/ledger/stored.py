@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
@@ -10,7 +11,8 @@ from sqlalchemy import Connection, Select, select
 from governance.state.tables import ledger_entry
 
 _ROWS = 5_000
-_COLUMNS = [ledger_entry.c[name] for name in ("id", "position", "body", "leaf_hash", "writer", "counter", "kind")]
+_NAMES = ("id", "position", "body", "leaf_hash", "writer", "counter", "kind", "recorded_at")
+_COLUMNS = [ledger_entry.c[name] for name in _NAMES]
 
 
 class Stored(NamedTuple):
@@ -24,6 +26,7 @@ class Stored(NamedTuple):
     writer: str | None = None
     counter: int | None = None
     kind: str | None = None
+    recorded_at: datetime | None = None
 
 
 def entries(connection: Connection) -> Iterator[Stored]:

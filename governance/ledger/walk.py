@@ -57,6 +57,9 @@ class Walk:
         self._due = 0
 
     def feed(self, entry: Stored) -> None:
+        if not isinstance(entry.body, bytes):
+            self._problems.add(f"{entry.where}: its bytes were replaced by text")
+            entry = entry._replace(body=str(entry.body).encode("utf-8", "replace"))
         leaf = leaf_hash(entry.body)
         if leaf != entry.leaf_hash:
             self._problems.add(f"{entry.where}: its bytes do not give its leaf hash")
@@ -93,9 +96,11 @@ class Walk:
             self._problems.add(f"{entry.where}: its bytes are no entry")
             return {}
         said = body if isinstance(body, dict) else {}
-        columns = (entry.writer, entry.counter, entry.kind)
-        if entry.writer is not None and columns != (said.get("writer"), said.get("counter"), said.get("kind")):
-            self._problems.add(f"{entry.where}: writer, counter or kind differ from its bytes")
+        if entry.writer is not None:
+            at = entry.recorded_at.isoformat(timespec="microseconds") if entry.recorded_at is not None else None
+            beside = (entry.writer, entry.counter, entry.kind, at)
+            if beside != (said.get("writer"), said.get("counter"), said.get("kind"), said.get("at")):
+                self._problems.add(f"{entry.where}: writer, counter, kind or time differ from its bytes")
         return said
 
     def _count(self, entry: Stored, said: dict[str, Any]) -> None:

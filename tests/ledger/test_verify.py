@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 
 from governance.cli.ledger import command
 from governance.errors import Damaged
@@ -76,7 +76,22 @@ def test_a_removed_entry_is_a_gap(database: Database) -> None:
 def test_another_writer_or_kind_than_the_bytes_say_is_found(database: Database) -> None:
     with database.unit_of_work() as tx:
         tx.execute(update(ledger_entry).where(ledger_entry.c.id == 6).values(kind="release"))
-    assert problems(database) == ("entry 6: writer, counter or kind differ from its bytes",)
+    assert problems(database) == ("entry 6: writer, counter, kind or time differ from its bytes",)
+
+
+def test_another_time_than_the_bytes_say_is_found(database: Database) -> None:
+    """By it `--as-of` finds what was published then."""
+    with database.unit_of_work() as tx:
+        tx.execute(
+            update(ledger_entry).where(ledger_entry.c.id == 6).values(recorded_at=datetime(2000, 1, 1, tzinfo=UTC))
+        )
+    assert problems(database) == ("entry 6: writer, counter, kind or time differ from its bytes",)
+
+
+def test_bytes_that_were_replaced_by_text_are_found(database: Database) -> None:
+    with database.unit_of_work() as tx:
+        tx.execute(text("UPDATE ledger_entry SET body = CAST(body AS TEXT) WHERE id = 6"))
+    assert problems(database) == ("entry 6: its bytes were replaced by text",)
 
 
 def test_bytes_that_are_no_entry_are_found(database: Database) -> None:
@@ -86,7 +101,7 @@ def test_bytes_that_are_no_entry_are_found(database: Database) -> None:
         tx.execute(update(ledger_entry).where(ledger_entry.c.id == 5).values(body=spaced, leaf_hash=leaf_hash(spaced)))
     assert set(problems(database)) == {
         "entry 5: its bytes are not canonical",
-        "entry 5: writer, counter or kind differ from its bytes",
+        "entry 5: writer, counter, kind or time differ from its bytes",
         "entry 6: its bytes are no entry",
     }
 
