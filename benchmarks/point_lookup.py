@@ -2,33 +2,33 @@
 
 `BENCH_ROWS` people (50 million) in curated.person under the demo's policy; requests of one key each come at `BENCH_RATE` a
 second (200) whether or not the ones before are answered, and each is timed from when it was due. `p50_ms`, `p99_ms`: in
-the process of the sessions, the copy's files in the page cache; `http_`: over HTTP, to a `gov serve` of its own;
-`cold_`: one after another, the files thrown out of the page cache before each. `cpu_ms` is what all our processes take
-for one key at that rate, the askers included. `first_ms` is the first request of a session, its process included;
+the process of the sessions, the copy's files in the page cache; `http_`: over HTTP, to a `gov serve` of its own, asked by
+`point_asker` in a process of its own; `cold_`: one after another, the files thrown out of the page cache before each. `cpu_ms` is
+what all our processes take for one key at that rate, the askers included; `http_cpu_ms` what `gov serve` and its scanner take, and
+`asker_cpu_ms` what asking takes beside them. `first_ms` is the first request of a session, its process included;
 `open_ms` four requests of 190 keys, which open nearly all files; `prepare_s` all that comes before, of it `copy_s` the making of the
 copy, once a release.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import random
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 
-from benchmarks.measure import BUILD
+from benchmarks.measure import BUILD, python
+from benchmarks.measure import ROOT as MAIN
 from governance.config import Settings
 from governance.use.lookup import Lookups
 from governance.use.lookup_copies import ensure_layout
@@ -69,12 +69,11 @@ def measure() -> Iterator[dict[str, object]]:
         open_ms = _timed(lambda: _opened(service))
         for i in range(50):
             _found(service, [i])
-        before = _cpu_s()
+        before = _cpu_s(os.getpid())
         hot = _at_rate(lambda i: _found(service, [i]))
-        cpu_ms = (_cpu_s() - before) / len(hot) * 1000
+        cpu_ms = (_cpu_s(os.getpid()) - before) / len(hot) * 1000
         cold = _cold(service, home.settings)
-    with _served(folder) as ask:
-        over_http = _at_rate(ask)
+    over_http, http_cpu_ms, asker_cpu_ms = _over_http(folder)
     yield {
         "rows": ROWS,
         "rate": RATE,
@@ -85,6 +84,8 @@ def measure() -> Iterator[dict[str, object]]:
         "cold_p50_ms": _percentile(cold, 50),
         "cold_p99_ms": _percentile(cold, 99),
         "cpu_ms": round(cpu_ms, 2),
+        "http_cpu_ms": round(http_cpu_ms, 2),
+        "asker_cpu_ms": round(asker_cpu_ms, 2),
         "first_ms": round(first_ms, 1),
         "open_ms": round(open_ms, 1),
         "copy_s": round(copy_s, 1),
@@ -133,38 +134,38 @@ def _cold(service: Lookups, settings: Settings) -> list[float]:
     return found
 
 
-@contextmanager
-def _served(folder: Path) -> Iterator[Callable[[int], None]]:
-    """What asks a `gov serve` of its own for one person, over a connection of each thread."""
+def _over_http(folder: Path) -> tuple[list[float], float, float]:
+    """Milliseconds of each request to a `gov serve` of its own, and what it and the asker take of a processor for one."""
     port = port_that_is_free()
     words = [sys.executable, "-m", "governance.cli.main", "--home", str(folder), "serve", f"--port={port}"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as server:
         try:
             _await(f"http://127.0.0.1:{port}/health")
-            ask = _asker(port)
-            for i in (1, *random.Random(4).choices(range(ROWS), k=min(ROWS, 400))):
-                ask(i)
-            yield ask
+            _asked(port, random.Random(3).choices(range(ROWS), k=1), 1)  # opens the session
+            _asked(port, random.Random(4).choices(range(ROWS), k=min(ROWS, 600)), RATE / 2)
+            before = _cpu_s(server.pid)
+            told = _asked(port, random.Random(1).choices(range(ROWS), k=RATE * SECONDS), RATE)
+            took = _cpu_s(server.pid) - before
         finally:
             server.terminate()
+    return told["ms"], took / len(told["ms"]) * 1000, told["cpu_s"] / len(told["ms"]) * 1000
 
 
-def _asker(port: int) -> Callable[[int], None]:
-    own = threading.local()
+def _asked(port: int, people: Sequence[int], rate: float) -> dict[str, Any]:
+    """What `point_asker` told of asking for each of them."""
     login = token(sub=WHO["subject"].partition(":")[2], exp=int(time.time()) + 3600)
-    headers = {"Authorization": f"Bearer {login}", "Content-Type": "application/json"}
-
-    def ask(i: int) -> None:
-        if not hasattr(own, "connection"):
-            own.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        body = json.dumps({"table": TABLE, "purpose": WHO["purpose"], "keys": [number(i)]})
-        own.connection.request("POST", "/v1/lookup", body, headers)
-        answer = own.connection.getresponse()
-        told = json.loads(answer.read())
-        if answer.status != 200 or len(told["rows"]) != bool(i % 7):
-            raise AssertionError(f"a lookup gave something else: {answer.status}")
-
-    return ask
+    asked = {
+        "port": port,
+        "path": "/v1/lookup",
+        "headers": {"Authorization": f"Bearer {login}", "Content-Type": "application/json"},
+        "rate": rate,
+        "bodies": [json.dumps({"table": TABLE, "purpose": WHO["purpose"], "keys": [number(i)]}) for i in people],
+        "rows": [int(bool(i % 7)) for i in people],
+    }
+    words = python("benchmarks.point_asker")
+    told = subprocess.run(words, input=json.dumps(asked), cwd=MAIN, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(told.stdout)
+    return found
 
 
 def _await(url: str) -> None:
@@ -195,14 +196,12 @@ def _timed(work: Callable[[], None]) -> float:
     return (time.monotonic() - began) * 1000
 
 
-def _cpu_s() -> float:
-    """Processor time of this process and of its children that run."""
-    total = time.process_time()
-    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    for pid in {pid for file in children for pid in file.read_text(encoding="ascii").split()}:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / _TICKS
-    return total
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process and of its children that run."""
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    own = {str(pid), *(child for file in children for child in file.read_text(encoding="ascii").split())}
+    fields = [Path(f"/proc/{each}/stat").read_text(encoding="ascii").rpartition(")")[2].split() for each in own]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / _TICKS
 
 
 def _forget(file: Path) -> None:

@@ -47,7 +47,8 @@ class Gate:
 
         try:
             if scope["path"] not in OPEN:
-                caller = await run_in_threadpool(self._login.caller, scope["headers"])
+                headers = scope["headers"]
+                caller = self._login.known(headers) or await run_in_threadpool(self._login.caller, headers)
                 scope.setdefault("state", {})["caller"] = caller
             body = await read_body(receive, self._max_bytes)
             await self._app(scope, _again(body, receive), sent)

@@ -29,6 +29,9 @@ from governance.state.tables_use import service_token_seen
 MAX_TOKEN = 16_384
 _MAX_KEYS_BYTES = 1 << 20
 _FETCH_SECONDS = 5.0
+REMEMBERED_SECONDS = 0.5
+"""So long, and never past its end, a token that was looked at is believed without another look."""
+_MOST_REMEMBERED = 1_000
 _MIN_RSA_BITS = 2048
 _KINDS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
 
@@ -45,6 +48,12 @@ class Issuer:
     def __init__(self, settings: ServiceSettings, database: Database) -> None:
         self._settings, self._database = settings, database
         self._keys = KeySet(settings.jwks)
+        self._believed: dict[str, tuple[float, str]] = {}
+
+    def remembered(self, token: str) -> str | None:
+        """Whose token this is, when that was found out less than half a second ago; never of one that is good once."""
+        until, subject = self._believed.get(token, (0.0, None))
+        return subject if time.monotonic() < until else None
 
     def subject(self, token: str) -> str:
         """Whose token this is. Raises LoginRefused; SourceUnavailable when the issuer's keys cannot be had."""
@@ -58,7 +67,15 @@ class Issuer:
             raise LoginRefused("subject")
         if self._settings.one_time:
             self._use_up(claims, expires)
+        else:
+            self._remember(token, f"user:{subject}", expires)
         return f"user:{subject}"
+
+    def _remember(self, token: str, subject: str, expires: datetime) -> None:
+        left = (expires - datetime.now(UTC)).total_seconds()
+        if len(self._believed) >= _MOST_REMEMBERED:
+            self._believed.clear()
+        self._believed[token] = time.monotonic() + min(REMEMBERED_SECONDS, left), subject
 
     def _claims(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN:

@@ -20,14 +20,19 @@ from cryptography.hazmat.primitives import serialization
 from jwt.algorithms import OKPAlgorithm
 from sqlalchemy import select, update
 
+from governance.config import ServiceSettings
 from governance.errors import Refused, SourceUnavailable
 from governance.service import api_keys
-from governance.service.issuer import KeySet, usable
+from governance.service.issuer import REMEMBERED_SECONDS, Issuer, KeySet, usable
+from governance.service.login import Login
+from governance.state.database import Database
 from governance.state.tables_use import service_key
 from governance.state.values import Actor
 from tests.service.conftest import (
+    AUDIENCE,
     EC_KEY,
     ED_KEY,
+    ISSUER,
     OTHER_KEY,
     RSA_KEY,
     SHORT_KEY,
@@ -173,6 +178,37 @@ def test_of_many_uses_of_a_one_time_token_at_once_one_is_let_in(tmp_path):
             thread.join()
         assert sorted(codes) == [200, 401, 401, 401, 401, 401]
     home.database.close()
+
+
+def _settings(folder, **given):
+    keys = folder / "jwks.json"
+    keys.write_text(key_set(), encoding="utf-8")
+    return ServiceSettings(**{"issuer": ISSUER, "audience": AUDIENCE, "jwks": str(keys), **given})
+
+
+def test_a_token_is_believed_without_a_look_for_half_a_second_and_never_past_its_end(tmp_path):
+    login = Login(_settings(tmp_path), Database(f"sqlite:///{tmp_path / 'state.sqlite'}"))
+    lasting = [(b"authorization", f"Bearer {token()}".encode())]
+    ending = [(b"authorization", f"Bearer {token(exp=int(NOW()) + 1)}".encode())]
+    assert login.known(lasting) is None
+    caller = login.caller(lasting)
+    login.caller(ending)
+    ends = time.monotonic() + 1
+    assert login.known(lasting) == caller
+    assert login.known([*lasting, (b"x-api-key", b"gov_0")]) is None
+    assert login.known([(b"authorization", lasting[0][1].replace(b"Bearer", b"Basic"))]) is None
+    assert login.known([(b"authorization", lasting[0][1] + b"x")]) is None
+    time.sleep(max(REMEMBERED_SECONDS, ends - time.monotonic()))
+    assert (login.known(lasting), login.known(ending)) == (None, None)
+
+
+def test_a_one_time_token_is_never_remembered(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'state.sqlite'}")
+    database.create()
+    issuer, given = Issuer(_settings(tmp_path, one_time=True), database), token()
+    assert issuer.subject(given) == "user:li"
+    assert issuer.remembered(given) is None
+    database.close()
 
 
 def test_without_an_issuer_no_token_is_believed(tmp_path):
