@@ -239,7 +239,9 @@ class _Rewriter:
         alias, names = self._name(), trees.outputs(query)
         if isinstance(sought, exp.Tuple):
             raise _Unknown("IN of several columns")
-        made = self.query(query.copy(), set() if exists else None, env)
+        made = trees.only(
+            self.query(query.copy(), set() if exists else None, env), names[:1] if sought is not None else []
+        )
         rows = exp.select(exp.Flatten(this=exp.ArrayAgg(this=trees.provenance(alias)))).from_(made.subquery(alias))
         if sought is not None:
             rows = rows.where(exp.EQ(this=exp.column(names[0], table=alias, quoted=True), expression=sought.copy()))

@@ -100,6 +100,16 @@ def concat(parts: Sequence[exp.Expr]) -> exp.Expr:
     return made
 
 
+def only(query: exp.Query, names: Sequence[str]) -> exp.Query:
+    """A rewritten query with `names` and PROVENANCE alone, where no other part of it can speak of what is left out. (DuckDB fails
+    on a correlated `count` whose value nobody reads.)
+    """
+    if isinstance(query, exp.Select) and not any(query.args.get(p) for p in ("distinct", "having", "qualify", "order")):
+        kept = [p for p in query.expressions if p.alias_or_name in (*names, PROVENANCE)]
+        query.set("expressions", kept)
+    return query
+
+
 def outputs(query: exp.Expr) -> list[str]:
     """Names of the output columns."""
     assert isinstance(query, exp.Query)

@@ -299,6 +299,19 @@ EXACT = {
         "SELECT x.id, l.m FROM d.a x, LATERAL (SELECT max(y.v) AS m FROM d.b y WHERE y.k = x.k) l",
         "SELECT x.id, (SELECT max(y.v) FROM d.b y WHERE y.k = x.k) FROM d.a x",
     ),
+    "a count that is nested": (
+        "SELECT x.id, (SELECT count(*) FROM d.b y WHERE y.k = x.k) AS n FROM d.a x",
+        "SELECT x.id, l.n FROM d.a x, LATERAL (SELECT count(*) AS n FROM d.b y WHERE y.k = x.k) l",
+    ),
+    "a count that is compared": (
+        "SELECT x.id FROM d.a x WHERE (SELECT count(y.v) FROM d.b y WHERE y.k = x.k) > 0",
+        "SELECT x.id FROM d.a x, LATERAL (SELECT count(y.v) AS n FROM d.b y WHERE y.k = x.k) l WHERE l.n > 0",
+    ),
+    "a count of rows that are united": (
+        "SELECT x.id, (SELECT count(*) FROM (SELECT v FROM d.b WHERE k = x.k UNION ALL SELECT v FROM d.c WHERE k = x.k)) FROM d.a x",
+        "SELECT x.id, l.n FROM d.a x, LATERAL (SELECT count(*) AS n FROM "
+        "(SELECT v FROM d.b WHERE k = x.k UNION ALL SELECT v FROM d.c WHERE k = x.k)) l",
+    ),
     "qualify": (
         "SELECT id FROM d.a QUALIFY row_number() OVER (PARTITION BY k ORDER BY id) = 1",
         "SELECT DISTINCT ON (k) id FROM d.a ORDER BY k, id",
