@@ -57,13 +57,14 @@ def show_command(home: Path | None, number: int, as_json: bool) -> None:
 
     Example: gov incident show 7
     """
+    from governance.lineage.index import Index
     from governance.pipeline.context import open_context
     from governance.pipeline.incidents import find, reached
 
     context = open_context(load_settings(home))
     with context.database.read() as connection:
         found = find(connection, number)
-        tables = reached(connection, found)
+        tables = reached(connection, Index(context.settings.lineage / "graph"), found)
     if as_json:
         click.echo(json.dumps({**_json(found), "downstream": list(tables)}, ensure_ascii=False))
         return

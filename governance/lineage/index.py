@@ -54,7 +54,9 @@ class Index:
         limit: int = 20_000,
         as_of: datetime | None = None,
     ) -> Answer:
-        """As `graph.upstream`."""
+        """Everything that `table`.`column` was made from, back to the source columns, with what decided the rows on the way; as it was
+        recorded at `as_of`, else as it is now.
+        """
         return self._answer(connection, Node(table, column), "upstream", depth, limit, as_of)
 
     def downstream(
@@ -67,7 +69,9 @@ class Index:
         limit: int = 20_000,
         as_of: datetime | None = None,
     ) -> Answer:
-        """As `graph.downstream`."""
+        """Everything that depends on `table`.`column`; a dependence by rows reaches every column of the table that it decides, and so does
+        one that is known as a whole only. As it was recorded at `as_of`, else as it is now.
+        """
         return self._answer(connection, Node(table, column), "downstream", depth, limit, as_of)
 
     def graph(self, connection: Connection) -> Graph:

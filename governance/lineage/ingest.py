@@ -1,13 +1,13 @@
 """Events of others into the state: whole and once, with the flows that they say are in force; all of it in one unit of work.
 
 A flow is what one job makes one output of. It is replaced by a later event that knows better: of the same run one of at
-least as much detail, of another run its COMPLETE event (or any with as much detail). A run that failed replaces nothing.
+least as much detail, of another run its COMPLETE event (or any with as much detail). What a run that failed had replaced comes back.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from governance.lineage.ingest_failed import FAILED, failed, take_back
 from governance.lineage.ingest_flows import Flow, Told
 from governance.lineage.record import keep_edges
 from governance.state.tables_lineage import lineage_event, lineage_flow, lineage_rejected
 
 _CHUNK = 400
-_FAILED = frozenset({"ABORT", "FAIL"})
 _REASONS = 1_000
 """Distinct reasons kept of one producer; what comes after is counted as `other`."""
 
@@ -122,9 +122,12 @@ def _row(told: Told, subject: str, at: datetime) -> dict[str, Any]:
     }
 
 
-def _put_in_force(tx: Connection, events: Iterable[Told], at: datetime) -> None:
+def _put_in_force(tx: Connection, events: Sequence[Told], at: datetime) -> None:
     """Write what changes: a confirmed flow's last word, a replaced flow's end, a new flow."""
-    flows = [(told, flow) for told in events if told.event_type not in _FAILED for flow in told.flows]
+    lost = failed(tx, {told.run for told in events if told.run and told.event_type != "COMPLETE"})
+    take_back(tx, lost & {told.run for told in events if told.event_type in FAILED}, at=at)
+    told_of = [told for told in events if told.run not in lost and told.event_type not in FAILED]
+    flows = [(told, flow) for told in told_of for flow in told.flows]
     before = _in_force(tx, {flow.output for _, flow in flows})
     after = dict(before)
     edges = {}

@@ -12,7 +12,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, get_args
 
 from governance.lineage import standard
@@ -122,6 +122,12 @@ def node(named: Mapping[str, Any], own: str | None = None) -> str:
     return str(found)
 
 
+def outputs_of(event: Mapping[str, Any]) -> set[str]:
+    """The nodes of which an event that was taken tells what made them."""
+    made = [event["dataset"]] if "dataset" in event else event.get("outputs") or ()
+    return {node(one) for one in made} | {node({"namespace": n, "name": name}) for n, name in _entries(event)}
+
+
 def _flows(event: Mapping[str, Any], inputs: Iterable[Any], outputs: Iterable[Any], own: str) -> Iterator[Flow]:
     entries = _entries(event)
     seen = set()
@@ -229,6 +235,6 @@ def _digest(data: bytes) -> bytes:
 
 def _instant(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise NotTaken("/eventTime: not an instant that can be kept") from None

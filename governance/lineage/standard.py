@@ -35,6 +35,7 @@ _FORMATS = {"isoparse": "date-time", "UUID": "uuid"}
 """What a generated validator calls -> the format of its property. Addresses are any text, as for the standard's own classes: Spark's
 integration calls the source of a file `file`."""
 _SCHEMA = re.compile(r"/facets/(\d+)-\d+-\d+/\w+\.json#/(?:\$defs|definitions)/(\w+)$")
+_KIND = re.compile(r"/OpenLineage\.json#/(?:\$defs|definitions)/(\w+)$")
 _BY_KEY = {"columnLineage": "ColumnLineageDatasetFacet"}
 """Facets that we read are judged under their key too, whatever schema they name."""
 
@@ -57,6 +58,9 @@ def fault(event: Any) -> str | None:
     kind = kind_of(event)
     if kind is None:
         return "not an event: a run with its job, a job, or a dataset is needed"
+    named = _KIND.search(str(event.get("schemaURL", "")))
+    if named is not None and named[1] in _CLASS.values() and named[1] != _CLASS[kind]:
+        return "/schemaURL: another kind of event than its parts"
     known = _standard()
     if not known.events[kind].is_valid(event):
         return _reason("", next(known.events[kind].iter_errors(event)))

@@ -1,7 +1,6 @@
 """Ways over a graph's arrays: everything up- or downstream of a node, at an instant, as `graph.Answer`. Pure.
 
-The same answers as `graph.upstream` and `graph.downstream` give by SQL (a test holds the two against one another), in time that
-goes with what is reached, not with what there is.
+In time that goes with what is reached, not with what there is; a test holds it against a plain walk by SQL.
 """
 
 from __future__ import annotations

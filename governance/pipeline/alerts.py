@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from governance.lineage.index import Index
 from governance.pipeline.context import Context
 from governance.pipeline.incidents import Incident, find, reached
 from governance.state.tables import incident
@@ -81,12 +82,12 @@ def _notices(context: Context) -> list[dict[str, Any]]:
     """Openings first, in order; an incident that opened and closed before anybody was told gives two."""
     untold_open = select(incident.c.id).where(incident.c.told_opened_at.is_(None))
     untold_close = select(incident.c.id).where(incident.c.closed_at.is_not(None), incident.c.told_closed_at.is_(None))
-    found = []
+    found, index = [], Index(context.settings.lineage / "graph")
     with context.database.read() as connection:
         for change, query in (("opened", untold_open), ("closed", untold_close)):
             for number in connection.execute(query.order_by(incident.c.id).limit(_MOST)).scalars().all():
                 one = find(connection, number)
-                found.append(notice(one, change, reached(connection, one)))
+                found.append(notice(one, change, reached(connection, index, one)))
     return found
 
 

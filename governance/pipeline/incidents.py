@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
 from governance.errors import GovernanceError
 from governance.ledger.entry import Json, append
-from governance.lineage import graph
+from governance.lineage.graph import ROWS
+from governance.lineage.index import Index
 from governance.manage.verdict import MAX_QUARANTINE
 from governance.pipeline.context import Context
 from governance.pipeline.observations import Failure, failures_from
@@ -85,9 +86,9 @@ def find(connection: Connection, number: int) -> Incident:
     return _incident(row)
 
 
-def reached(connection: Connection, found: Incident) -> tuple[str, ...]:
+def reached(connection: Connection, index: Index, found: Incident) -> tuple[str, ...]:
     """Tables downstream of the failing column (of the rows, where the expectation is of no one column), by the lineage of now."""
-    answer = graph.downstream(connection, found.subject, found.column or graph.ROWS)
+    answer = index.downstream(connection, found.subject, found.column or ROWS)
     return tuple(sorted({node.table for node in answer.nodes} - {found.subject}))
 
 

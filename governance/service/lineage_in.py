@@ -188,6 +188,8 @@ def _plain(body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         raise Stopped(Problem("too_large", "the request is too long", f"send at most {MAX_BYTES} bytes"))
     if not unpacker.eof:
         raise Stopped(Problem("invalid_request", "the body ends before its end", "send it whole"))
+    if unpacker.unused_data:
+        raise Stopped(Problem("invalid_request", "the body goes on after its end", "send one gzip member"))
     return plain
 
 

@@ -15,7 +15,6 @@ from click.testing import CliRunner
 
 from governance.cli.main import group
 from governance.lineage import export
-from governance.lineage.graph import upstream
 from governance.lineage.index import Index
 from governance.lineage.ingest import keep
 from governance.lineage.ingest_flows import read
@@ -50,7 +49,7 @@ def test_graphml_has_the_nodes_and_links_that_answers_have(home: tuple[Path, Dat
     with database.read() as connection:
         out = io.StringIO()
         number = export.graphml(Index().graph(connection), out)
-        answer = upstream(connection, "db:board <&>", "总数")
+        answer = Index().upstream(connection, "db:board <&>", "总数")
     graph = networkx.parse_graphml(out.getvalue())
     names = {n: (facts["table"], facts["column"]) for n, facts in graph.nodes(data=True)}
     links = {(names[a], names[b], facts["subtype"]) for a, b, facts in graph.edges(data=True)}

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from governance.cli.lineage import command
 from governance.lineage.edges import Edge, EdgeSet
-from governance.lineage.graph import Node, downstream, upstream
+from governance.lineage.graph import Node
+from governance.lineage.index import Index
 from governance.lineage.picture import layout, picture
 from governance.lineage.record import record_run
 from governance.lineage.store_edges import edges_of_dataset, landed_edges
@@ -76,7 +77,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 def test_the_way_back_ends_at_the_source_columns(database: Database) -> None:
     with database.read() as connection:
-        answer = upstream(connection, "curated.yearly", "sum")
+        answer = Index().upstream(connection, "curated.yearly", "sum")
     assert answer.complete
     direct = {str(link.source) for link in answer.links if link.kind == "DIRECT"}
     assert direct == {
@@ -93,7 +94,7 @@ def test_the_way_back_ends_at_the_source_columns(database: Database) -> None:
 
 def test_what_depends_on_a_column_is_found_through_rows_too(database: Database) -> None:
     with database.read() as connection:
-        answer = downstream(connection, "police_system:police.residents.csv", "身份证号")
+        answer = Index().downstream(connection, "police_system:police.residents.csv", "身份证号")
     assert answer.complete
     assert {str(n) for n in answer.ends} == {
         "landed:police.residents.身份证号",
@@ -106,24 +107,24 @@ def test_only_the_latest_run_that_was_not_stopped_is_current(database: Database)
     changed = replace(YEARLY, edges=(Edge("curated.person", "label", "sum", "DIRECT", "IDENTITY"),))
     put(database, changed, "develop", "curated.yearly", "stop")
     with database.read() as connection:
-        assert Node("curated.person", "total") in upstream(connection, "curated.yearly", "sum").nodes
+        assert Node("curated.person", "total") in Index().upstream(connection, "curated.yearly", "sum").nodes
     put(database, changed, "develop", "curated.yearly")
     with database.read() as connection:
-        nodes = upstream(connection, "curated.yearly", "sum").nodes
+        nodes = Index().upstream(connection, "curated.yearly", "sum").nodes
     assert Node("curated.person", "total") not in nodes
     assert Node("curated.person", "label") in nodes
 
 
 def test_an_answer_says_how_it_was_cut(database: Database) -> None:
     with database.read() as connection:
-        assert upstream(connection, "curated.yearly", "sum", depth=1).cut == ("stopped after 1 steps",)
-        assert upstream(connection, "curated.yearly", "sum", limit=2).cut == ("stopped after 2 columns",)
-        assert upstream(connection, "curated.nowhere", "x").cut == (
+        assert Index().upstream(connection, "curated.yearly", "sum", depth=1).cut == ("stopped after 1 steps",)
+        assert Index().upstream(connection, "curated.yearly", "sum", limit=2).cut == ("stopped after 2 columns",)
+        assert Index().upstream(connection, "curated.nowhere", "x").cut == (
             "curated.nowhere: no run of it has recorded lineage",
         )
     put(database, replace(YEARLY, complete=False), "develop", "curated.yearly")
     with database.read() as connection:
-        assert upstream(connection, "curated.yearly", "sum").cut == (
+        assert Index().upstream(connection, "curated.yearly", "sum").cut == (
             "curated.yearly: its SQL could not be followed everywhere",
         )
 
@@ -142,14 +143,14 @@ def test_a_circle_ends(database: Database) -> None:
         "curated.b",
     )
     with database.read() as connection:
-        answer = upstream(connection, "curated.a", "x")
+        answer = Index().upstream(connection, "curated.a", "x")
     assert len(answer.links) == 2
     assert picture(answer)
 
 
 def test_the_tree_tells_kind_masking_and_completeness(database: Database) -> None:
     with database.read() as connection:
-        text = list(lines(upstream(connection, "curated.person", "label")))
+        text = list(lines(Index().upstream(connection, "curated.person", "label")))
     assert text[:3] == [
         "curated.person.label",
         "├─ police.residents.name  [TRANSFORMATION masked]",
@@ -167,9 +168,12 @@ def test_the_picture_is_well_formed_escaped_and_without_overlap(database: Databa
         "curated.odd",
     )
     with database.read() as connection:
-        answers = [upstream(connection, "curated.yearly", "sum"), upstream(connection, "curated.odd", 'a<b>&"c')]
-        answers.append(downstream(connection, "police.residents", "id_number"))
-        answers.append(upstream(connection, "curated.nowhere", "x"))
+        answers = [
+            Index().upstream(connection, "curated.yearly", "sum"),
+            Index().upstream(connection, "curated.odd", 'a<b>&"c'),
+        ]
+        answers.append(Index().downstream(connection, "police.residents", "id_number"))
+        answers.append(Index().upstream(connection, "curated.nowhere", "x"))
     for answer in answers:
         ElementTree.fromstring(picture(answer))
         boxes = layout(answer)
@@ -195,7 +199,7 @@ def test_the_command_prints_the_way_back_and_answers_as_json(database: Database,
 
 def test_the_json_form_names_every_link(database: Database) -> None:
     with database.read() as connection:
-        answer = upstream(connection, "curated.person", "total")
+        answer = Index().upstream(connection, "curated.person", "total")
     told = as_json(answer)
     assert len(told["links"]) == len(answer.links)
     assert {"table": "social.insured", "column": "salary"} in [link["source"] for link in told["links"]]

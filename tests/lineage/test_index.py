@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from governance.lineage import index as index_module
 from governance.lineage.edges import Edge, EdgeSet
-from governance.lineage.graph import Node, downstream, upstream
+from governance.lineage.graph import Node
 from governance.lineage.index import Index
 from governance.lineage.index_files import load
 from governance.lineage.ingest import keep
@@ -21,6 +21,7 @@ from governance.lineage.record import record_run
 from governance.state.database import Database
 from governance.state.values import Actor
 from tests.lineage.openlineage import columns, dataset, field, run_event
+from tests.lineage.plain_walk import downstream, upstream
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 ACTOR = Actor("service:build@curated", "pipeline.develop", "0b0f6f3e-3c0f-4b8f-9d8a-6a1c2f6c7b10")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from governance.lineage.graph import Node, downstream, upstream
+from governance.lineage.graph import Node
 from governance.lineage.index import Index
 from governance.lineage.ingest import count_rejected, event_body, keep
 from governance.lineage.ingest_flows import read
@@ -19,6 +19,7 @@ from governance.state.tables_lineage import lineage_event, lineage_flow, lineage
 from tests.lineage.openlineage import RUN, columns, dataset, field, numbered, run_event
 
 OTHER = "1b0f6f3e-3c0f-4b8f-9d8a-6a1c2f6c7b10"
+THIRD = "2b0f6f3e-3c0f-4b8f-9d8a-6a1c2f6c7b10"
 
 
 class Clock:
@@ -55,9 +56,9 @@ def whole(**how):
     return run_event("load", [dataset("shop.orders")], [dataset("mart.daily")], **how)
 
 
-def sources(database: Database, as_of=None):
+def sources(database: Database, as_of=None, index: Index | None = None):
     with database.read() as connection:
-        nodes = upstream(connection, "db:mart.daily", "total", as_of=as_of).nodes
+        nodes = (index or Index()).upstream(connection, "db:mart.daily", "total", as_of=as_of).nodes
     return {str(n) for n in nodes if n.table != "db:mart.daily"}
 
 
@@ -77,7 +78,7 @@ def test_columns_of_others_join_the_graph(database: Database) -> None:
         run_event("report", [], [dataset("board", columnLineage=columns({"x": [field("mart.daily", "total")]}))]),
     )
     with database.read() as connection:
-        answer = downstream(connection, "db:shop.orders", "price")
+        answer = Index().downstream(connection, "db:shop.orders", "price")
     assert [str(n) for n in answer.ends] == ["db:board.x"]
     assert answer.complete
 
@@ -98,6 +99,52 @@ def test_an_event_that_comes_late_or_of_a_failed_run_changes_nothing(database: D
         fine("cost", at="2026-01-02T04:00:00Z", run=OTHER),
         fine("cost", kind="FAIL", at="2026-01-02T06:00:00Z", run=OTHER),
     )
+    assert sources(database) == {"db:shop.orders.price"}
+
+
+def test_what_a_run_had_replaced_before_it_failed_comes_back(database: Database) -> None:
+    clock = database.clock
+    take(database, fine(at="2026-01-02T01:00:00Z"))
+    clock.later()
+    for hour, column in ((2, "cost"), (3, "tax")):
+        take(database, fine(column, kind="RUNNING", run=OTHER, at=f"2026-01-02T0{hour}:00:00Z"))
+        assert sources(database) == {f"db:shop.orders.{column}"}
+        then = clock()
+        clock.later()
+    take(database, run_event("load", kind="FAIL", run=OTHER, at="2026-01-02T04:00:00Z"))
+    assert sources(database) == {"db:shop.orders.price"}
+    assert sources(database, as_of=then) == {"db:shop.orders.tax"}
+    take(database, fine("late", kind="RUNNING", run=OTHER, at="2026-01-02T05:00:00Z"))
+    assert sources(database) == {"db:shop.orders.price"}
+    take(database, fine("cost", run=THIRD, at="2026-01-02T06:00:00Z"))
+    assert sources(database) == {"db:shop.orders.cost"}
+
+
+def test_of_what_was_only_ever_begun_by_runs_that_failed_nothing_is_in_force(database: Database) -> None:
+    clock, index = database.clock, Index()
+    take(database, fine(kind="START", at="2026-01-02T01:00:00Z"))
+    assert sources(database, index=index) == {"db:shop.orders.price"}
+    clock.later()
+    take(database, fine(kind="ABORT", at="2026-01-02T02:00:00Z"))
+    assert sources(database, index=index) == set()
+    take(
+        database,
+        fine("cost", kind="START", run=OTHER, at="2026-01-02T03:00:00Z"),
+        fine("cost", kind="FAIL", run=OTHER, at="2026-01-02T04:00:00Z"),
+    )
+    assert sources(database, index=index) == set()
+    take(database, fine("tax", kind="START", run=THIRD, at="2026-01-02T05:00:00Z"))
+    clock.later()
+    take(database, run_event("load", kind="FAIL", run=THIRD, at="2026-01-02T06:00:00Z"))
+    assert sources(database, index=index) == set()
+
+
+def test_a_run_that_failed_takes_nothing_with_it_that_was_there_before(database: Database) -> None:
+    take(database, fine(at="2026-01-02T01:00:00Z"))
+    database.clock.later()
+    take(database, fine(kind="START", run=OTHER, at="2026-01-02T02:00:00Z"))
+    database.clock.later()
+    take(database, run_event("load", kind="FAIL", run=OTHER, at="2026-01-02T03:00:00Z"))
     assert sources(database) == {"db:shop.orders.price"}
 
 
@@ -124,8 +171,8 @@ def test_what_is_known_as_a_whole_only_reaches_every_column_and_says_so(database
         run_event("report", [], [dataset("board", columnLineage=columns({"x": [field("mart.daily", "total")]}))]),
     )
     with database.read() as connection:
-        answer = downstream(connection, "db:shop.orders", "price")
-        back = upstream(connection, "db:board", "x")
+        answer = Index().downstream(connection, "db:shop.orders", "price")
+        back = Index().upstream(connection, "db:board", "x")
     assert Node("db:board", "x") in answer.nodes
     assert Node("db:shop.orders", "*") in back.nodes
     assert not answer.complete
@@ -147,7 +194,7 @@ def test_an_answer_counts_what_no_graph_can_know(database: Database) -> None:
     with database.unit_of_work() as tx:
         count_rejected(tx, {"a": 2, "b": 1}, subject="service:etl", at=database.clock())
     index = Index()
-    for ask in (upstream, index.upstream, downstream, index.downstream):
+    for ask in (index.upstream, index.downstream):
         with database.read() as connection:
             told = ask(connection, "db:mart.daily", "total").cut
             assert told == ("3 events of others were rejected", "1 runs of others name no dataset")

@@ -10,7 +10,7 @@ import pytest
 from governance.lineage.edges import Edge
 from governance.lineage.ingest_flows import COLUMNS, LINEAGE, WHOLE, NotTaken, node, read
 from governance.lineage.standard import fault
-from tests.lineage.openlineage import columns, dataset, dataset_event, facet, field, run_event
+from tests.lineage.openlineage import SPEC, columns, dataset, dataset_event, facet, field, run_event
 
 IN = dataset("shop.orders")
 TRANSFORMED = {"type": "INDIRECT", "subtype": "FILTER", "masking": False}
@@ -106,6 +106,8 @@ def test_two_datasets_never_share_a_node() -> None:
     ("place", "value", "reason"),
     [
         (("eventTime",), "yesterday", "/eventTime: eventTime/format"),
+        (("eventTime",), "9999-12-31T23:59:59.999999-14:00", "/eventTime: not an instant that can be kept"),
+        (("schemaURL",), SPEC + "JobEvent", "/schemaURL: another kind of event than its parts"),
         (("eventType",), "DONE", "/eventType: eventType/enum"),
         (("run", "runId"), "7", "/run/runId: runId/format"),
         (("job", "name"), None, "/job/name: name/type"),
@@ -121,7 +123,7 @@ def test_two_datasets_never_share_a_node() -> None:
             "/outputs/*/facets/columnLineage/_producer: _producer/type",
         ),
     ],
-    ids=["time", "type", "run", "job", "producer", "facet", "base"],
+    ids=["time", "edge of time", "kind", "type", "run", "job", "producer", "facet", "base"],
 )
 def test_what_breaks_the_standard_is_not_taken_and_no_value_is_told(place, value, reason) -> None:
     event = run_event("load", [IN], [dataset("mart.daily", columnLineage=columns({"a": [field("shop.orders", "b")]}))])

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from governance.cli.main import group
 from governance.errors import GovernanceError
+from governance.lineage.index import Index
 from governance.pipeline.incidents import Incident, assign, find, incidents, reached, settle
 from governance.state.values import Actor
 from tests.pipeline.home import FIRST, Home, month, utility_home
@@ -88,7 +89,7 @@ def test_it_knows_what_it_reaches_and_can_be_given_to_somebody(home: Home) -> No
     (one,) = found(home)
     with home.opened() as context:
         with context.database.read() as connection:
-            assert reached(connection, one) == ("curated.supply",)
+            assert reached(connection, Index(), one) == ("curated.supply",)
             with pytest.raises(GovernanceError, match="no incident 999"):
                 find(connection, 999)
         given = assign(context.database, one.id, "user:chen.min", actor=STEWARD)

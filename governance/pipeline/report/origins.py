@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from governance.lineage.graph import ROWS, Answer, Node, upstream
+from governance.lineage.graph import ROWS, Answer, Node
+from governance.lineage.index import Index
 from governance.lineage.picture import picture
 from governance.pipeline.report.facts import TableFacts
 
@@ -22,9 +23,9 @@ class Origin:
     svg: Markup
 
 
-def origins(connection: Connection, table: TableFacts) -> tuple[Origin, ...]:
+def origins(connection: Connection, index: Index, table: TableFacts) -> tuple[Origin, ...]:
     """Of every column, in the order of the contract."""
-    answers = [(name, upstream(connection, table.name, name)) for name, *_ in table.fields]
+    answers = [(name, index.upstream(connection, table.name, name)) for name, *_ in table.fields]
     return tuple(Origin(name, _sources(a), a.complete, Markup(picture(a))) for name, a in answers)
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, func, select
 
 from governance.catalog import dimensions
 from governance.errors import GovernanceError
+from governance.lineage.index import Index
 from governance.pipeline.context import Context
 from governance.pipeline.report import charts, sla, trend
 from governance.pipeline.report.concerns import Concern, worst_first
@@ -151,7 +152,7 @@ def matrix(runs: Sequence[RunLine]) -> tuple[MatrixRow, ...]:
 
 
 def _write(context: Context, connection: Connection, folder: Path, instants: Sequence[datetime]) -> None:
-    reader = Reader(context, connection)
+    reader, index = Reader(context, connection), Index(context.settings.lineage / "graph")
     recorded = Recorded(connection, reader.contracts())
     collector = Collector(recorded, instants)
     step = _step(connection)
@@ -163,8 +164,8 @@ def _write(context: Context, connection: Connection, folder: Path, instants: Seq
         points = {name: trend.of_windows(windows, name) for name in dimensions.DIMENSIONS}
         on_time = recorded.around(table.name).newest("freshness", reader.at)
         site.add(table, windows, row_of(table, windows, points), on_time)
-        _table_page(environment, connection, table, points, folder)
-    found = troubles(connection, reader.at)
+        _table_page(environment, connection, index, table, points, folder)
+    found = troubles(connection, index, reader.at)
     card = collector.scorecard()
     providers = sla.providers(site.providers, site.standing)
     for department in site.departments.values():
@@ -199,13 +200,14 @@ def _fixed_pages(
 def _table_page(
     environment: Environment,
     connection: Connection,
+    index: Index,
     table: TableFacts,
     points: Mapping[dimensions.Dimension, trend.Points],
     folder: Path,
 ) -> None:
     text = environment.get_template("table.html").render(
         table=table,
-        lineage=origins(connection, table) if table.curated else (),
+        lineage=origins(connection, index, table) if table.curated else (),
         matrix=matrix(table.runs),
         matrix_runs=table.runs[:MATRIX_RUNS],
         shown_runs=table.runs[:SHOWN_RUNS],

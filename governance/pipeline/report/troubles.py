@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
+from governance.lineage.index import Index
 from governance.pipeline.incidents import Incident, incidents, reached
 from governance.state import tables
 
@@ -33,7 +34,7 @@ class Troubles:
     closed: int
 
 
-def troubles(connection: Connection, at: datetime) -> Troubles:
+def troubles(connection: Connection, index: Index, at: datetime) -> Troubles:
     """As they stand at `at`, now."""
     found = sorted(incidents(connection), key=lambda one: (one.severity != "stop", one.opened_at, one.id))
     reach: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -41,7 +42,7 @@ def troubles(connection: Connection, at: datetime) -> Troubles:
     for one in found[:MOST]:
         place = one.subject, one.column
         if place not in reach:
-            reach[place] = reached(connection, one)
+            reach[place] = reached(connection, index, one)
         listed.append(Trouble(one, one.subject.partition(".")[0], max(0, (at - one.opened_at).days), reach[place]))
     closed = select(func.count()).select_from(tables.incident).where(tables.incident.c.closed_at.is_not(None))
     return Troubles(tuple(listed), len(found), connection.execute(closed).scalar_one())
