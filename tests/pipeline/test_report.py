@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,17 +17,21 @@ from click.testing import CliRunner
 
 from governance.cli.scorecard import command
 from governance.errors import GovernanceError
+from governance.pipeline.observations import Failure, observe
 from governance.pipeline.report import write_report
 from governance.pipeline.report.charts import sparkline
-from governance.pipeline.report.concerns import concerns
+from governance.pipeline.report.concerns import LEVELS, concerns
 from governance.pipeline.report.facts import ReportFacts
 from governance.pipeline.report.pages import matrix, page_names
 from governance.pipeline.report.read import read_facts
-from governance.pipeline.report.rules import RuleLine, rule_lines
+from governance.pipeline.report.rules import STATES, RuleLine, rule_lines
+from governance.pipeline.report.seen import KINDS, seen
 from governance.pipeline.report.trend import passed
+from governance.pipeline.report.words import WORDS, chinese
 from governance.pipeline.scorecard.rules import RULES, Fact
 from governance.pipeline.scorecard.score import Scorecard, scorecard
-from tests.pipeline.home import FIRST, METERS, SUPPLY, SUPPLY_SQL, USE, Home, month, utility_home
+from governance.state.values import Actor
+from tests.pipeline.home import FIRST, METERS, SUPPLY, SUPPLY_SQL, USE, Home, empty_home, month, utility_home
 
 pytestmark = pytest.mark.pipeline
 CANARIES = ("11010119900307001X", "110101199003070028", "张三甲", "李四乙", "王五丙", "钱七戊")
@@ -219,6 +225,75 @@ def test_a_folder_that_is_no_report_is_never_replaced(home: Home, tmp_path: Path
     assert (tmp_path / "letter.txt").read_text(encoding="utf-8") == "mine"
 
 
+def test_every_fixed_word_of_the_pages_is_said_in_chinese_too(site: Path) -> None:
+    folder = Path(write_report.__globals__["__file__"]).parent / "templates"
+    named = {
+        word
+        for template in folder.iterdir()
+        for word in re.findall(r"""(?:th|say|badge)\("([^"]+)\"""", template.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 80
+    assert sorted(word for word in {*named, *STATES, *LEVELS, *KINDS} if not chinese(word)) == []
+    assert all(re.search("[\u4e00-\u9fff]", word) for word in WORDS.values())
+    for path in site.rglob("*.html"):
+        heads = re.findall(r"<th[ >](.*?)</th>", path.read_text(encoding="utf-8"))
+        assert [one for one in heads if not re.search("[\u4e00-\u9fff]|>?[0-9]{4}-", one)] == [], path.name
+
+
+def test_what_was_seen_beside_the_verdicts_is_shown_without_its_values(tmp_path: Path) -> None:
+    home = empty_home(tmp_path / "home")
+    home.declare("water.meters", METERS)
+    home.deliver("water.meters", FIRST)
+    home.run(month(1), models=False)
+    place = {"value": 31337.25, "median": 4242.5, "deviation": 7.0, "score": 9.2, "limit": 4.7}
+    told = (
+        ("drift", (Failure("drift:mean:reading", "stop", "reading", None),), {"unlike": {"drift:mean:reading": place}}),
+        ("volume", (Failure("volume:bounds", "warn", "", 2),), {"records": 2, "min_rows": 10, "max_rows": None}),
+        (
+            "gx",
+            (Failure("gx:1", "warn", "", None), Failure("gx:2", "warn", "", 3)),
+            {
+                "rows": 2,
+                "engine": "GX pandas",
+                "results": [{"id": "gx:1", "errored": True}, {"id": "gx:2", "errored": False}],
+            },
+        ),
+        ("reconcile", (), {"verdict": "agrees", "landed_rows": 2}),
+    )
+    with home.opened() as context:
+        database = context.database
+        with database.unit_of_work() as tx:
+            for kind, failures, facts in told:
+                actor = Actor("service:manage@water", "pipeline.drift", "r1")
+                observe(
+                    tx, kind, "water.meters", failures, facts, actor=actor, writer=database.writer, at=database.clock()
+                )
+        page = write_report(context).parent
+        found = {(c.level, c.why) for c in concerns(read_facts(context))}
+    text = (page / "tables" / "water.meters.html").read_text(encoding="utf-8")
+    for word in (
+        "9.2 deviations",
+        "volume:<wbr>bounds",
+        "2 records; at least 10 agreed",
+        "GX pandas",
+        "agrees",
+        "could not be judged",
+    ):
+        assert word in text
+    assert not [value for value in ("31337", "4242") if value in text]
+    assert ("errored", "gx:1, gx:2, volume:bounds, and 1 more") in found
+    assert "gx:1, gx:2" in (page / "index.html").read_text(encoding="utf-8").replace("<wbr>", "")
+
+
+def test_an_observation_that_errored_is_apart_from_one_that_failed() -> None:
+    facts = {"results": [{"id": "gx:1", "errored": True}]}
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    errored = seen("gx", "warned", [Failure("gx:1", "warn", "", None)], facts, at=at, of="")
+    failed = seen("gx", "warned", [Failure("gx:2", "warn", "", 4)], facts, at=at, of="")
+    assert (errored.outcome, errored.lines[0].says) == ("errored", "could not be judged")
+    assert (failed.outcome, failed.lines[0].says) == ("warned", "4 rows")
+
+
 @pytest.fixture(scope="module")
 def card(home: Home) -> Scorecard:
     with home.opened() as context:
@@ -259,10 +334,10 @@ def test_the_scorecard_page_and_command_tell_every_point_with_its_fact(home: Hom
 def test_open_incidents_are_listed_with_age_owner_and_what_they_reach(site: Path) -> None:
     page = (site / "incidents.html").read_text(encoding="utf-8")
     assert "2 open" in page
-    assert "<code>range:reading</code>" in page
-    assert "0 days" in page
+    assert "<code>range:<wbr>reading</code>" in page
+    assert "未结天数" in page
     assert '<a href="tables/curated.supply.html">curated.supply</a>' in page
-    assert "<code>range:reading</code>" in (site / "departments" / "water.html").read_text(encoding="utf-8")
+    assert "<code>range:<wbr>reading</code>" in (site / "departments" / "water.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.browser

@@ -36,7 +36,7 @@ def sparkline(points: Points, *, width: int = 84, height: int = 20, what: str = 
 def chart(points: Points, *, unit: str = "") -> Markup:
     """A line with its highest and lowest value and its first and last day; a note when there are fewer than two points."""
     if len(points) < 2:
-        return Markup('<p class="soft none">no trend yet</p>')
+        return Markup('<p class="soft none">no trend yet <span lang="zh">尚无趋势</span></p>')
     values = [value for _, value in points]
     low, high = _bounds(values)
     inner, tall = _WIDTH - _LEFT - 6, _HEIGHT - _BOTTOM - 8
@@ -61,11 +61,12 @@ def chart(points: Points, *, unit: str = "") -> Markup:
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:
     """
-    >>> _bounds([99.0, 99.5]), _bounds([10.0, 40.0])
-    ((97.5, 99.5), (10.0, 40.0))
+    >>> _bounds([99.0, 99.5]), _bounds([10.0, 40.0]), _bounds([0.0, 0.0])
+    ((97.5, 99.5), (10.0, 40.0), (0.0, 2.0))
     """
     low, high = min(values), max(values)
-    return min(low, high - LEAST_SPAN), high
+    floor = min(low, high - LEAST_SPAN)
+    return (0.0, LEAST_SPAN) if low >= 0.0 > floor else (floor, high)
 
 
 def _line(

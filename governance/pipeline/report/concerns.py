@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from governance.pipeline.report.facts import Failure, ReportFacts, RunLine, TableFacts
 from governance.pipeline.report.rules import RuleLine
 
-Level = Literal["failed", "stopped", "errored", "waiting", "findings", "held back", "warned"]
-LEVELS: tuple[Level, ...] = ("failed", "stopped", "errored", "waiting", "findings", "held back", "warned")
+Level = Literal["failed", "stopped", "errored", "waiting", "findings", "observed", "held back", "warned"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 _SHOWN_RULES = 3
 
 
@@ -46,6 +46,7 @@ def _of(table: TableFacts) -> Iterator[Concern]:
         yield Concern(
             "failed", table.name, table.owner, f"{table.failure.stage} failed", _failed_because(table.failure)
         )
+    yield from _observed(table)
     latest = table.latest
     if latest is None:
         return
@@ -62,6 +63,18 @@ def _of(table: TableFacts) -> Iterator[Concern]:
         yield Concern("findings", table.name, table.owner, "departments contradict one another", why)
     if latest.warnings:
         yield Concern("warned", table.name, table.owner, "let in with warnings", _names(latest.warnings))
+
+
+def _observed(table: TableFacts) -> Iterator[Concern]:
+    """What was seen beside the verdicts and is not as it should be, as far as nothing newer of its kind was."""
+    now = [one for one in table.seen if one.newest and one.outcome != "met"]
+    if now:
+        level: Level = "errored" if any(one.outcome == "errored" for one in now) else "observed"
+        what = "seen beside the verdicts: " + ", ".join(one.kind for one in now)
+        names = [line.expectation for one in now for line in one.lines]
+        left = len(names) - _SHOWN_RULES
+        why = ", ".join([*names[:_SHOWN_RULES], *([f"and {left} more"] if left > 0 else [])])
+        yield Concern(level, table.name, table.owner, what, why)
 
 
 def _not_let_in(table: TableFacts, run: RunLine) -> Concern:

@@ -9,6 +9,7 @@ from datetime import datetime
 from governance.catalog.dimensions import Dimension, Tallies, Tally
 from governance.catalog.types import Dataset
 from governance.pipeline.report.rules import RuleLine
+from governance.pipeline.report.seen import Seen
 from governance.state.values import Counts
 
 DETAILED_RUNS = 8
@@ -103,6 +104,8 @@ class TableFacts:
     """`<department>/<source system>`; empty of a curated table."""
     incidents: int = 0
     """Open ones."""
+    seen: tuple[Seen, ...] = ()
+    """What was observed beside the verdicts, newest first."""
 
     @property
     def curated(self) -> bool:

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 from sqlalchemy import Connection, func, select
 
 from governance.catalog import dimensions
@@ -31,6 +32,7 @@ from governance.pipeline.report.read import Reader, releases
 from governance.pipeline.report.rows import TableRow, row_of
 from governance.pipeline.report.rules import RuleLine
 from governance.pipeline.report.troubles import Troubles, troubles
+from governance.pipeline.report.words import chinese
 from governance.pipeline.scorecard import rules as scorecard_rules
 from governance.pipeline.scorecard.recorded import Recorded
 from governance.pipeline.scorecard.score import Collector, Scorecard, trend_instants
@@ -242,6 +244,8 @@ def _environment(at: datetime) -> Environment:
     environment.filters["when"] = lambda instant: f"{instant:%Y-%m-%d %H:%M} UTC"
     environment.filters["score"] = lambda number: "–" if number is None else f"{number:.1f}"
     environment.filters["band"] = band
+    environment.filters["zh"] = chinese
+    environment.filters["breakable"] = breakable
     environment.globals.update(
         at=at,
         DIMENSIONS=dimensions.DIMENSIONS,
@@ -254,6 +258,18 @@ def _environment(at: datetime) -> Environment:
         passed=trend.passed,
     )
     return environment
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken after its dots, colons and slashes.
+
+    >>> breakable("tax.invoices")
+    Markup('tax.<wbr>invoices')
+    """
+    text = str(escape(name))
+    for sign in (".", ":", "/"):
+        text = text.replace(sign, sign + "<wbr>")
+    return Markup(text)
 
 
 def band(score: float | None) -> str:

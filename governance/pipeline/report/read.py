@@ -23,6 +23,7 @@ from governance.pipeline.report.facts import (
     provider_of,
 )
 from governance.pipeline.report.rules import RuleLine, rule_lines
+from governance.pipeline.report.seen import read_seen
 from governance.state import tables
 from governance.state.values import Counts
 
@@ -123,6 +124,7 @@ class Reader:
             fields=fields_of(contract),
             provider=provider,
             incidents=self._incidents.get(contract.name, 0),
+            seen=read_seen(self.connection, contract.name),
         )
 
 

@@ -40,7 +40,7 @@ def row_of(table: TableFacts, windows: Sequence[RunLine], points: Mapping[Dimens
         owner=table.owner,
         columns=tuple(name for name, *_ in table.fields),
         latest=table.latest,
-        passed=charts.sparkline(trend.passed(windows)),
+        passed=charts.sparkline(trend.passed(windows), width=60),
         scores={dimension: table.score(dimension) for dimension in DIMENSIONS},
         sparks={dimension: charts.sparkline(points[dimension], width=40) for dimension in DIMENSIONS},
         incidents=table.incidents,
