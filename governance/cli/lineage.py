@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -80,6 +80,7 @@ def show_command(
     try:
         with database.read() as connection:
             answer = (index.downstream if down else index.upstream)(connection, table, column, depth=depth, as_of=as_of)
+            named = index.graph(connection).columns_of(table) if ":" in table and subject is None else ()
     finally:
         database.close()
     if subject is not None:
@@ -88,7 +89,7 @@ def show_command(
 
         answer = narrowed(answer, seen_by(subject, load_catalogue(settings), at=database.clock()), subject)
     if as_of is None and not any(answer.root in (link.source, link.target) for link in answer.links):
-        require_declared(settings, table, column)
+        require_declared(settings, table, column, others=named)
     if as_json:
         click.echo(json.dumps(tree.as_json(answer), ensure_ascii=False))
     else:
@@ -146,8 +147,12 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
     temporary.replace(out)
 
 
-def require_declared(settings: Settings, table: str, column: str) -> None:
-    """Raises GovernanceError when no contract has the column: no lineage of it is then a wrong name, not an answer."""
+def require_declared(settings: Settings, table: str, column: str, *, others: Sequence[str] = ()) -> None:
+    """Raises GovernanceError when no contract has the column: no lineage of it is then a wrong name, not an answer. `others` are the columns
+    that events of others know of the table.
+    """
+    if others:
+        raise GovernanceError(f"no such column is known: {column}", where=table, allowed=", ".join(others[:20]))
     from governance.catalog.load import load_catalogue
 
     catalogue = load_catalogue(settings)

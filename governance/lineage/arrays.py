@@ -115,6 +115,13 @@ class Graph:
     def table_number(self, table: str) -> int | None:
         return _find(self.tables, table)
 
+    def columns_of(self, table: str) -> list[str]:
+        """The columns that edges name of a table, sorted; none of one that is not there."""
+        number = self.table_number(table)
+        if number is None:
+            return []
+        return [name for _, name in self.names(np.arange(self.first[number], self.first[number + 1]))]
+
     def names(self, nodes: npt.NDArray[np.integer]) -> list[tuple[str, str]]:
         """(table, column) of nodes."""
         tables = self.tables.take(pa.array(self.table[nodes])).to_pylist()

@@ -51,7 +51,7 @@ def _steps(answer: Answer) -> dict[Node, list[Link]]:
 
 
 def _below(node: Node, indent: str, steps: Mapping[Node, list[Link]], upstream: bool, told: set[Node]) -> Iterator[str]:
-    """The links of a node; upstream the rows of its table as one more branch."""
+    """The links of a node; upstream the rows of its table as one more branch, downstream what is made of its table as a whole."""
     branches: list[tuple[Node, str]] = []
     for link in steps.get(node, ()):
         reached = link.source if upstream else link.target
@@ -60,6 +60,9 @@ def _below(node: Node, indent: str, steps: Mapping[Node, list[Link]], upstream: 
     rows = Node(node.table, ROWS)
     if upstream and node.column != ROWS and rows in steps:
         branches.append((rows, f"{rows}  [which rows there are]"))
+    if not upstream and node.column != ROWS:
+        whole = [link.target for link in steps.get(rows, ()) if link.target.column == ROWS]
+        branches += [(target, f"{target}  [of the whole table]") for target in dict.fromkeys(whole)]
     for number, (reached, text) in enumerate(branches):
         last = number == len(branches) - 1
         again = reached in told and reached in steps

@@ -123,6 +123,8 @@ def test_flows_of_others_are_in_it_as_of_then_too(database: Database) -> None:
         assert found.nodes == (Node("curated.x", column), Node("db:board", "n"))
         assert column == "p" or between is not None
     with database.read() as connection:
+        assert index.graph(connection).columns_of("db:board") == ["*", "n"]
+        assert index.graph(connection).columns_of("db:other") == []
         assert index.downstream(connection, "curated.x", "q").links == ()
         assert index.downstream(connection, "a.one", "p").ends == (Node("curated.x", "q"),)
         for name in ("p", "q"):

@@ -14,6 +14,7 @@ from governance.lineage.graph import Node
 from governance.lineage.index import Index
 from governance.lineage.ingest import count_rejected, event_body, keep
 from governance.lineage.ingest_flows import read
+from governance.lineage.tree import lines
 from governance.state.database import Database
 from governance.state.tables_lineage import lineage_event, lineage_flow, lineage_rejected
 from tests.lineage.openlineage import RUN, columns, dataset, field, numbered, run_event
@@ -174,6 +175,7 @@ def test_what_is_known_as_a_whole_only_reaches_every_column_and_says_so(database
         answer = Index().downstream(connection, "db:shop.orders", "price")
         back = Index().upstream(connection, "db:board", "x")
     assert Node("db:board", "x") in answer.nodes
+    assert list(lines(answer))[1] == "└─ db:mart.daily (rows)  [of the whole table]"
     assert Node("db:shop.orders", "*") in back.nodes
     assert not answer.complete
     assert not back.complete
