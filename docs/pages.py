@@ -12,6 +12,7 @@ from pathlib import Path
 from governance.catalog import properties
 from governance.catalog.properties import RULES, Value
 from governance.manage import semantics
+from governance.manage.kwargs import FORMS
 from governance.manage.registry import NOT_COMPILED, SUPPORTED
 
 MEANING: Mapping[str, str] = {
@@ -67,6 +68,17 @@ def _expectations() -> Iterator[str]:
         for name, kind in sorted(SUPPORTED.items()):
             if kind.about == about:
                 yield f"| `{name}` | {', '.join(f'`{k}`' for k in sorted(kind.kwargs))} | {'yes' if kind.conditional else 'no'} |"
+    yield ""
+    yield "## What each of them must be"
+    yield "Anything else is a fault of `gov check` at the expectation's place, and so is an interval that nothing is in."
+    yield ""
+    yield "| kwarg | must be | may be left out |"
+    yield "| --- | --- | --- |"
+    for name, form in sorted(FORMS.items()):
+        yield f"| `{name}` | {form.allowed}{', or null' if form.null else ''} | {'yes' if form.optional else 'no'} |"
+    yield ""
+    yield "Of `min_value` and `max_value` one must be there. Of counts and lengths they are whole numbers from 0, of proportions numbers from 0 to 1, of"
+    yield "mean, median, sum and deviation numbers, else what the column holds: numbers, or dates as YYYY-MM-DD. Text has no bounds, as in GX."
     yield ""
     yield "## Not compiled"
     yield "`gov judge DATASET --suite FILE --with-gx` runs these by GX's own pandas engine over the rows in force: a job of its own, under a grant of"

@@ -17,7 +17,7 @@ class RowRule:
     """One expression on one row. `type:` rules (a value that did not convert) come as this kind as well."""
 
     id: str
-    """Stable and readable: `required:name`, `range:amount`, `suite:<n>:<gx type>:<column>`."""
+    """Stable and readable: `required:name`, `range:amount`, `suite:<gx type>:<column>` (`manage.names`)."""
     severity: Severity
     columns: tuple[str, ...]
     unexpected: str

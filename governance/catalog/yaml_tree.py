@@ -5,7 +5,7 @@ Only what JSON can say, and no surprises: dates stay text, a key that stands twi
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import yaml
 
 from governance.errors import Fault
 
+_LARGEST = sys.float_info.max
 _MAX_NODES = 1_000_000
 _MAX_DEPTH = 64
 _STR, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
@@ -142,7 +143,7 @@ class _Builder:
                 number = construct(node)
             except ValueError:
                 return node.value
-            if not math.isfinite(number):
+            if not -_LARGEST <= number <= _LARGEST:  # an integer beyond every float is none that JSON's readers keep
                 return self._fault(node, path, "not a finite number", "a number or text in quotes", "correct it")
             return number
         return self._fault(node, path, f"the tag {tag}", "plain YAML without tags", "remove the tag")

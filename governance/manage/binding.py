@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from governance.catalog.rules import CodeSetRule, RowRule, Rule, TableRule
+from governance.catalog.suites import Entry
 from governance.catalog.types import Dataset
 from governance.errors import Fault
 from governance.manage.sql import quoted
-from governance.manage.suite import Entry
 
 
 def bind_faults(dataset: Dataset, compiled: Sequence[tuple[Entry, Sequence[Rule]]], file: str) -> list[Fault]:
@@ -25,9 +25,9 @@ def bind_faults(dataset: Dataset, compiled: Sequence[tuple[Entry, Sequence[Rule]
                 for sql in (text for rule in rules for text in _expressions(rule)):
                     connection.execute(f"SELECT {sql} FROM t")  # noqa: S608
             except duckdb.Error as error:
-                path, found = f"expectations.{entry.n}: {entry.type}", str(error).splitlines()[0]
+                found = str(error).splitlines()[0]
                 faults.append(
-                    Fault(file, entry.line, path, found, "an expression on the contract's types", "correct it")
+                    Fault(file, entry.line, entry.path, found, "an expression on the contract's types", "correct it")
                 )
     return faults
 

@@ -54,10 +54,7 @@ class Call:
         return tuple(self.named(name, "column_list") for name in names)
 
     def values(self, key: str) -> list[Any]:
-        found = self.kwargs.get(key)
-        if not isinstance(found, list) or not found:
-            raise Unfit(f"{key} is not a list of values", "a list with at least one value")
-        return found
+        return list(self.kwargs[key])
 
     def row(self, fields: Sequence[Field], unexpected: Node, *, speaks_of: Node | None) -> Compiled:
         """A rule on single rows. `speaks_of` is GX's null handling: the rows that count; None means all."""
@@ -107,17 +104,21 @@ def present(field: Field) -> Node:
     return not_null(column(field.name))
 
 
-def counted(fields: Sequence[Field], ignore_row_if: object) -> Node | None:
-    """GX's `ignore_row_if` as the rows that count; None means every row."""
-    nulls = [is_null(column(f.name)) for f in fields]
-    match ignore_row_if:
-        case "both_values_are_missing" | "all_values_are_missing":
-            return negate(all_of(nulls))
-        case "either_value_is_missing" | "any_value_is_missing":
-            return all_of([not_null(column(f.name)) for f in fields])
-        case "neither" | "never":
-            return None
-    raise Unfit(f"ignore_row_if: {ignore_row_if!r}", "all, any or both values are missing, neither, never")
+def counted(fields: Sequence[Field], kwargs: Mapping[str, Any], *, pair: bool = False) -> Node | None:
+    """GX's `ignore_row_if` of a pair, or of more columns, as the rows that count; None means every row."""
+    all_missing, any_missing, never = _OF_PAIRS if pair else _OF_MORE
+    ignored = kwargs.get("ignore_row_if", all_missing)
+    if ignored == all_missing:
+        return negate(all_of([is_null(column(f.name)) for f in fields]))
+    if ignored == any_missing:
+        return all_of([not_null(column(f.name)) for f in fields])
+    if ignored == never:
+        return None
+    raise Unfit(f"ignore_row_if: {ignored!r}", ", ".join([all_missing, any_missing, never]))
+
+
+_OF_PAIRS = ("both_values_are_missing", "either_value_is_missing", "neither")
+_OF_MORE = ("all_values_are_missing", "any_value_is_missing", "never")
 
 
 def _paren(node: Node | None) -> Node | None:

@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from governance.catalog.rules import Expectation, RowRules, Rule
+from governance.catalog.suites import Entry, read_suite
 from governance.catalog.types import CodeSet, Dataset, Severity, Suite
 from governance.errors import DeclarationError, Fault
 from governance.manage.binding import bind_faults
 from governance.manage.call import Call, Compiled
 from governance.manage.conditions import compile_condition
 from governance.manage.contract import Pair, contract_rules
+from governance.manage.kwargs import check_kwargs
+from governance.manage.names import rule_names
 from governance.manage.registry import NOT_COMPILED, SUPPORTED, Type
 from governance.manage.sql import Unfit
-from governance.manage.suite import Entry, read_suite
 
 _GX_SEVERITIES: Mapping[str, tuple[Severity, Severity]] = {
     "critical": ("quarantine", "stop"),
@@ -43,12 +45,12 @@ def compile_rules(dataset: Dataset, suite: Suite | None, code_sets: Mapping[str,
         entries, form_faults = read_suite(suite)
         found += form_faults
         tried: list[tuple[Entry, tuple[Rule, ...]]] = []
-        for entry in entries:
+        names = rule_names((entry.type, entry.kwargs) for entry in entries)
+        for entry, name in zip(entries, names, strict=True):
             try:
-                compiled, expectation = _of_suite(entry, dataset)
+                compiled, expectation = _of_suite(entry, name, dataset)
             except Unfit as unfit:
-                path = f"expectations.{entry.n}: {entry.type}"
-                found.append(Fault(suite.file, entry.line, path, unfit.found, unfit.allowed, unfit.do))
+                found.append(Fault(suite.file, entry.line, entry.path, unfit.found, unfit.allowed, unfit.do))
                 continue
             tried.append((entry, compiled.rules))
             rules += compiled.rules
@@ -66,7 +68,7 @@ def _of_contract(pair: Pair) -> Expectation:
     return Expectation(rule.id, _json({**config, "severity": _TO_GX[severity], "meta": meta}), (rule.id,))
 
 
-def _of_suite(entry: Entry, dataset: Dataset) -> tuple[Compiled, Expectation]:
+def _of_suite(entry: Entry, rule: str, dataset: Dataset) -> tuple[Compiled, Expectation]:
     name = entry.type.lower()
     if name in NOT_COMPILED:
         raise Unfit(f"this type is not compiled: {NOT_COMPILED[name]}", "", "replace it")
@@ -82,7 +84,7 @@ def _of_suite(entry: Entry, dataset: Dataset) -> tuple[Compiled, Expectation]:
     severity, scope = _governed(entry, kind)
     call = Call(
         dataset=dataset,
-        id=f"suite:{entry.n}:{name}:{_subject(entry.kwargs)}",
+        id=rule,
         kwargs=entry.kwargs,
         row_severity=severity,
         table_severity=severity,
@@ -108,18 +110,11 @@ def _check_kwargs(entry: Entry, kind: Type) -> None:
     unknown = sorted(set(entry.kwargs) - allowed)
     if unknown:
         raise Unfit(f"unknown kwargs: {', '.join(unknown)}", ", ".join(sorted(allowed)), "remove or correct them")
-    for key, value in entry.kwargs.items():
-        if isinstance(value, dict) and "$PARAMETER" in value:
-            raise Unfit(f"{key} is a suite parameter", "a value", "write the value")
-    mostly = entry.kwargs.get("mostly", 1)
-    if isinstance(mostly, bool) or not isinstance(mostly, int | float) or not 0 <= mostly <= 1:
-        raise Unfit("mostly is not a share", "a number from 0 to 1")
+    check_kwargs(entry.kwargs, kind.kwargs, kind.bounds)
 
 
 def _governed(entry: Entry, kind: Type) -> tuple[Severity, str]:
     """Our severity and scope: from GX's severity, unless `meta.gov` says otherwise."""
-    if entry.severity not in _GX_SEVERITIES:
-        raise Unfit(f"severity: '{entry.severity}'", ", ".join(_GX_SEVERITIES))
     gov = entry.meta.get("gov") or {}
     if not isinstance(gov, dict) or set(gov) - {"severity", "scope"}:
         raise Unfit("meta.gov holds something else than severity and scope", "severity, scope", "remove it")
@@ -132,16 +127,6 @@ def _governed(entry: Entry, kind: Type) -> tuple[Severity, str]:
     if severity == "quarantine" and kind.about == "table":
         raise Unfit("a rule about the table cannot quarantine rows", "warn, stop")
     return severity, scope
-
-
-def _subject(kwargs: Mapping[str, Any]) -> str:
-    """What a rule id names at its end: its column or columns, or `table`."""
-    if "column" in kwargs:
-        return str(kwargs["column"])
-    if "column_A" in kwargs:
-        return f"{kwargs.get('column_A')}+{kwargs.get('column_B')}"
-    names = kwargs.get("column_list")
-    return "+".join(map(str, names)) if isinstance(names, list) else "table"
 
 
 def _hash(dataset: str, rules: Sequence[Rule], expectations: Sequence[Expectation]) -> str:

@@ -115,7 +115,7 @@ def _python_text(value: str) -> dict[str, Any]:
     """A pandas query of comparisons, `and` and `or` as GX's JSON form."""
     try:
         tree = ast.parse(value, mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise Unfit("row_condition cannot be read", "comparisons of a column with a value, and, or") from None
     return _python_node(tree)
 
@@ -128,9 +128,10 @@ def _python_node(node: ast.expr) -> dict[str, Any]:
         case ast.Compare(left=ast.Name(id=name), ops=[operator], comparators=[right]) if type(operator) in _PYTHON:
             try:
                 parameter = ast.literal_eval(right)
-            except ValueError:
+            except (ValueError, TypeError, MemoryError, RecursionError):
                 raise Unfit("row_condition compares with something that is not a value", "a text or number") from None
-            values = list(parameter) if isinstance(parameter, tuple | list | set) else parameter
+            values = sorted(parameter, key=repr) if isinstance(parameter, set) else parameter
+            values = list(values) if isinstance(values, tuple | list) else values
             return {"type": "comparison", "column": name, "operator": _PYTHON[type(operator)], "parameter": values}
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=("notnull" | "isnull") as method), args=[]):
             return {"type": "nullity", "column": name, "is_null": method == "isnull"}

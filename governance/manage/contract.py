@@ -21,6 +21,7 @@ from governance.manage.sql import (
     cast,
     column,
     is_null,
+    needs_order,
     needs_string,
     negate,
     not_null,
@@ -85,6 +86,7 @@ def _unique(dataset: Dataset, field: Field, _: Mapping[str, CodeSet]) -> list[Pa
 def _range(_: Dataset, field: Field, __: Mapping[str, CodeSet]) -> list[Pair]:
     if field.minimum is None and field.maximum is None:
         return []
+    needs_order(field)
     low: Any = None if field.minimum is None else bound(field.minimum, field.type)
     high: Any = None if field.maximum is None else bound(field.maximum, field.type)
     strict_low, strict_high = field.exclusive_minimum, field.exclusive_maximum

@@ -13,7 +13,7 @@ from functools import lru_cache
 from governance.manage.sql import Unfit
 
 
-def check_pattern(pattern: object) -> str:
+def check_pattern(pattern: str) -> str:
     """The pattern itself when DuckDB's RE2 reads it. Raises Unfit: RE2 has no look-around and no back references.
 
     >>> check_pattern("^[0-9]{6}$")

@@ -12,16 +12,19 @@ from typing import Literal
 from governance.manage import row_types as row
 from governance.manage import table_types as table
 from governance.manage.call import Call, Compiled
+from governance.manage.kwargs import COUNT, NUMBER, SHARE, Form
 
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """One GX type: its function, the kwargs it takes beside the condition, and whether it speaks of rows or of the table."""
+    """One GX type: its function, the kwargs it takes beside the condition, and whether it speaks of rows or of the table. `bounds`: what its
+    min_value and max_value are, where they are no values of the column."""
 
     compile: Callable[[Call], Compiled]
     kwargs: frozenset[str]
     about: Literal["rows", "table"]
     conditional: bool = True
+    bounds: Form | None = None
 
 
 def _rows(function: Callable[[Call], Compiled], *kwargs: str) -> Type:
@@ -40,12 +43,14 @@ def _multi(function: Callable[[Call], Compiled], *kwargs: str) -> Type:
     return _rows(function, "column_list", "ignore_row_if", *kwargs)
 
 
-def _aggregate(function: Callable[[Call], Compiled], *kwargs: str) -> Type:
-    return Type(function, frozenset({"column", *kwargs}), "table")
+def _aggregate(function: Callable[[Call], Compiled], *kwargs: str, bounds: Form | None = None) -> Type:
+    return Type(function, frozenset({"column", *kwargs}), "table", bounds=bounds)
 
 
-def _table(function: Callable[[Call], Compiled], *kwargs: str, conditional: bool = False) -> Type:
-    return Type(function, frozenset(kwargs), "table", conditional)
+def _table(
+    function: Callable[[Call], Compiled], *kwargs: str, conditional: bool = False, bounds: Form | None = None
+) -> Type:
+    return Type(function, frozenset(kwargs), "table", conditional, bounds)
 
 
 _BETWEEN = ("min_value", "max_value", "strict_min", "strict_max")
@@ -72,7 +77,9 @@ SUPPORTED: Mapping[str, Type] = {
     "expect_column_values_to_match_strftime_format": _column(row.to_match_strftime_format, "strftime_format"),
     "expect_column_values_to_be_json_parseable": _column(row.to_be_json_parseable),
     "expect_column_value_lengths_to_equal": _column(row.lengths_to_equal, "value"),
-    "expect_column_value_lengths_to_be_between": _column(row.lengths_to_be_between, *_BETWEEN),
+    "expect_column_value_lengths_to_be_between": Type(
+        row.lengths_to_be_between, frozenset({"mostly", "column", *_BETWEEN}), "rows", bounds=COUNT
+    ),
     "expect_column_pair_values_a_to_be_greater_than_b": _pair(row.pair_a_greater_than_b, "or_equal"),
     "expect_column_pair_values_to_be_equal": _pair(row.pair_equal),
     "expect_column_pair_values_to_be_in_set": _pair(row.pair_in_set, "value_pairs_set"),
@@ -88,24 +95,28 @@ SUPPORTED: Mapping[str, Type] = {
     ),
     "expect_column_type_to_be": _table(table.column_type, "column", "type_"),
     "expect_column_to_exist": _table(table.column_exists, "column", "column_index"),
-    "expect_table_row_count_to_be_between": _table(table.row_count, *_BETWEEN, conditional=True),
-    "expect_table_row_count_to_equal": _table(table.row_count_equal, "value", conditional=True),
+    "expect_table_row_count_to_be_between": _table(table.row_count, *_BETWEEN, conditional=True, bounds=COUNT),
+    "expect_table_row_count_to_equal": _table(table.row_count, "value", conditional=True),
     "expect_table_column_count_to_equal": _table(table.columns_only, "value"),
-    "expect_table_column_count_to_be_between": _table(table.columns_only, "min_value", "max_value"),
+    "expect_table_column_count_to_be_between": _table(table.columns_only, "min_value", "max_value", bounds=COUNT),
     "expect_table_columns_to_match_ordered_list": _table(table.columns_only, "column_list"),
     "expect_table_columns_to_match_set": _table(table.columns_only, "column_set", "exact_match"),
     "expect_column_min_to_be_between": _aggregate(table.minimum, *_BETWEEN),
     "expect_column_max_to_be_between": _aggregate(table.maximum, *_BETWEEN),
-    "expect_column_mean_to_be_between": _aggregate(table.mean, *_BETWEEN),
-    "expect_column_median_to_be_between": _aggregate(table.median, *_BETWEEN),
-    "expect_column_sum_to_be_between": _aggregate(table.total, *_BETWEEN),
-    "expect_column_stdev_to_be_between": _aggregate(table.standard_deviation, *_BETWEEN),
+    "expect_column_mean_to_be_between": _aggregate(table.mean, *_BETWEEN, bounds=NUMBER),
+    "expect_column_median_to_be_between": _aggregate(table.median, *_BETWEEN, bounds=NUMBER),
+    "expect_column_sum_to_be_between": _aggregate(table.total, *_BETWEEN, bounds=NUMBER),
+    "expect_column_stdev_to_be_between": _aggregate(table.standard_deviation, *_BETWEEN, bounds=NUMBER),
     "expect_column_quantile_values_to_be_between": _aggregate(
         table.quantiles, "quantile_ranges", "allow_relative_error"
     ),
-    "expect_column_unique_value_count_to_be_between": _aggregate(table.distinct_count, *_BETWEEN),
-    "expect_column_proportion_of_unique_values_to_be_between": _aggregate(table.distinct_proportion, *_BETWEEN),
-    "expect_column_proportion_of_non_null_values_to_be_between": _aggregate(table.present_proportion, *_BETWEEN),
+    "expect_column_unique_value_count_to_be_between": _aggregate(table.distinct_count, *_BETWEEN, bounds=COUNT),
+    "expect_column_proportion_of_unique_values_to_be_between": _aggregate(
+        table.distinct_proportion, *_BETWEEN, bounds=SHARE
+    ),
+    "expect_column_proportion_of_non_null_values_to_be_between": _aggregate(
+        table.present_proportion, *_BETWEEN, bounds=SHARE
+    ),
     "expect_column_distinct_values_to_be_in_set": _aggregate(table.distinct_in_set, "value_set"),
     "expect_column_distinct_values_to_contain_set": _aggregate(table.distinct_contain_set, "value_set"),
     "expect_column_distinct_values_to_equal_set": _aggregate(table.distinct_equal_set, "value_set"),

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from governance.catalog.types import Field
 from governance.manage.call import Call, Compiled, counted, present
+from governance.manage.kwargs import check_order
 from governance.manage.patterns import as_python_reads, check_pattern
 from governance.manage.sql import (
     Node,
@@ -21,6 +22,7 @@ from governance.manage.sql import (
     is_null,
     literal,
     needs_number,
+    needs_order,
     needs_string,
     negate,
     not_null,
@@ -58,7 +60,7 @@ def to_be_unique(c: Call) -> Compiled:
 
 def lengths_to_equal(c: Call) -> Compiled:
     length = exp.Length(this=needs_string(c.field()))
-    return _one(c, exp.NEQ(this=length, expression=number(_whole(c.kwargs.get("value"), "value"))))
+    return _one(c, exp.NEQ(this=length, expression=number(int(c.kwargs["value"]))))
 
 
 def lengths_to_be_between(c: Call) -> Compiled:
@@ -68,8 +70,8 @@ def lengths_to_be_between(c: Call) -> Compiled:
         c,
         length_outside(
             c.field(),
-            None if low is None else _whole(low, "min_value"),
-            None if high is None else _whole(high, "max_value"),
+            None if low is None else int(low),
+            None if high is None else int(high),
             strict_low=bool(c.kwargs.get("strict_min")),
             strict_high=bool(c.kwargs.get("strict_max")),
         ),
@@ -77,11 +79,11 @@ def lengths_to_be_between(c: Call) -> Compiled:
 
 
 def to_match_regex(c: Call) -> Compiled:
-    return _one(c, negate(_found(c, c.kwargs.get("regex"))))
+    return _one(c, negate(_found(c, c.kwargs["regex"])))
 
 
 def to_not_match_regex(c: Call) -> Compiled:
-    return _one(c, _found(c, c.kwargs.get("regex")))
+    return _one(c, _found(c, c.kwargs["regex"]))
 
 
 def to_match_regex_list(c: Call) -> Compiled:
@@ -94,11 +96,11 @@ def to_not_match_regex_list(c: Call) -> Compiled:
 
 
 def to_match_like_pattern(c: Call) -> Compiled:
-    return _one(c, negate(_like(c, c.kwargs.get("like_pattern"))))
+    return _one(c, negate(_like(c, c.kwargs["like_pattern"])))
 
 
 def to_not_match_like_pattern(c: Call) -> Compiled:
-    return _one(c, _like(c, c.kwargs.get("like_pattern")))
+    return _one(c, _like(c, c.kwargs["like_pattern"]))
 
 
 def to_match_like_pattern_list(c: Call) -> Compiled:
@@ -110,10 +112,8 @@ def to_not_match_like_pattern_list(c: Call) -> Compiled:
 
 
 def to_match_strftime_format(c: Call) -> Compiled:
-    form = c.kwargs.get("strftime_format")
-    if not isinstance(form, str):
-        raise Unfit("strftime_format is not text", "such as %Y-%m-%d")
-    return _one(c, is_null(call("try_strptime", needs_string(c.field()), text(form))))
+    form = text(c.kwargs["strftime_format"])
+    return _one(c, is_null(call("try_strptime", needs_string(c.field()), form)))
 
 
 def to_be_json_parseable(c: Call) -> Compiled:
@@ -134,17 +134,13 @@ def pair_equal(c: Call) -> Compiled:
 
 def pair_in_set(c: Call) -> Compiled:
     a, b = _pair(c)
-    pairs = []
-    for pair in c.values("value_pairs_set"):
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise Unfit("value_pairs_set holds something that is not a pair", "a list of [A, B]")
-        pairs.append(exp.paren(all_of([_equals(a, pair[0]), _equals(b, pair[1])])))
+    pairs = [exp.paren(all_of([_equals(a, left), _equals(b, right)])) for left, right in c.values("value_pairs_set")]
     return _two(c, negate(any_of(pairs)))
 
 
 def compound_unique(c: Call) -> Compiled:
     fields = c.fields()
-    speaks_of = counted(fields, c.kwargs.get("ignore_row_if", "all_values_are_missing"))
+    speaks_of = counted(fields, c.kwargs)
     return c.unique(fields, speaks_of=speaks_of or exp.true())
 
 
@@ -166,10 +162,7 @@ def multicolumn_sum(c: Call) -> Compiled:
     total = _term(fields[0])
     for field in fields[1:]:
         total = exp.Add(this=total, expression=_term(field))
-    wanted = c.kwargs.get("sum_total")
-    if isinstance(wanted, bool) or not isinstance(wanted, int | float):
-        raise Unfit("sum_total is not a number", "a number")
-    return _many(c, fields, exp.NEQ(this=exp.paren(total), expression=number(wanted)))
+    return _many(c, fields, exp.NEQ(this=exp.paren(total), expression=number(c.kwargs["sum_total"])))
 
 
 def in_values(field: Field, values: list[object]) -> Node:
@@ -180,7 +173,7 @@ def in_values(field: Field, values: list[object]) -> Node:
     return exp.In(this=column(field.name), expressions=literals)
 
 
-def matches(field: Field, pattern: object) -> Node:
+def matches(field: Field, pattern: str) -> Node:
     """TRUE where the RE2 pattern is found anywhere in the value, as GX and ODCS search."""
     return call("regexp_matches", needs_string(field), text(check_pattern(pattern)))
 
@@ -200,9 +193,9 @@ def length_outside(
     return any_of(parts)
 
 
-def _found(c: Call, pattern: object) -> Node:
+def _found(c: Call, pattern: str) -> Node:
     """A suite's pattern: GX reads it as Python does, whose classes know all of Unicode."""
-    return matches(c.field(), as_python_reads(pattern) if isinstance(pattern, str) else pattern)
+    return matches(c.field(), as_python_reads(pattern))
 
 
 def _one(c: Call, unexpected: Node) -> Compiled:
@@ -212,13 +205,11 @@ def _one(c: Call, unexpected: Node) -> Compiled:
 
 def _two(c: Call, unexpected: Node) -> Compiled:
     fields = _pair(c)
-    return c.row(
-        fields, unexpected, speaks_of=counted(fields, c.kwargs.get("ignore_row_if", "both_values_are_missing"))
-    )
+    return c.row(fields, unexpected, speaks_of=counted(fields, c.kwargs, pair=True))
 
 
 def _many(c: Call, fields: tuple[Field, ...], unexpected: Node) -> Compiled:
-    speaks_of = counted(fields, c.kwargs.get("ignore_row_if", "all_values_are_missing"))
+    speaks_of = counted(fields, c.kwargs)
     return c.row(fields, unexpected, speaks_of=speaks_of)
 
 
@@ -249,11 +240,11 @@ def _term(field: Field) -> Node:
 
 
 def _outside(c: Call, field: Field, low: object, high: object) -> Node:
-    comparable = not isinstance(low, str) and not isinstance(high, str)
-    if comparable and low is not None and high is not None and low > high:  # type: ignore[operator]
-        raise Unfit("min_value is greater than max_value", "min_value <= max_value")
+    needs_order(field)
     strict_low, strict_high = bool(c.kwargs.get("strict_min")), bool(c.kwargs.get("strict_max"))
-    return between(field, low, high, strict_low=strict_low, strict_high=strict_high)[0]
+    outside = between(field, low, high, strict_low=strict_low, strict_high=strict_high)[0]
+    check_order(c.kwargs, instants=field.type.kind in ("date", "timestamp"))
+    return outside
 
 
 def _equals(field: Field, value: object) -> Node:
@@ -262,28 +253,11 @@ def _equals(field: Field, value: object) -> Node:
     return exp.EQ(this=column(field.name), expression=literal(value, field.type))
 
 
-def _like(c: Call, pattern: object) -> Node:
-    if not isinstance(pattern, str):
-        raise Unfit("a like pattern is not text", "such as A%")
+def _like(c: Call, pattern: str) -> Node:
     node: Node = exp.Like(this=needs_string(c.field()), expression=text(pattern))
     escape = c.kwargs.get("escape")
-    if escape is None:
-        return node
-    if not isinstance(escape, str) or len(escape) != 1:
-        raise Unfit("escape is not one character", "one character")
-    return exp.Escape(this=node, expression=text(escape))
+    return node if escape is None else exp.Escape(this=node, expression=text(escape))
 
 
 def _match_on(c: Call, found: list[Node]) -> Node:
-    match c.kwargs.get("match_on", "any"):
-        case "any":
-            return any_of(found)
-        case "all":
-            return all_of(found)
-    raise Unfit(f"match_on: {c.kwargs.get('match_on')!r}", "any, all")
-
-
-def _whole(value: object, key: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
-        raise Unfit(f"{key} is not a whole number from 0", "a whole number from 0")
-    return int(value)
+    return all_of(found) if c.kwargs.get("match_on") == "all" else any_of(found)

@@ -5,6 +5,8 @@ No text is ever pasted: a value of a contract or suite becomes a literal node.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -15,6 +17,7 @@ from governance.catalog.types import ColumnType, Field
 
 Node = exp.Expression
 
+_MOST = sys.float_info.max
 _NUMERIC = frozenset({"integer", "decimal", "double"})
 
 
@@ -110,6 +113,8 @@ def literal(value: object, kind: ColumnType) -> Node:
     if kind.kind == "boolean" and isinstance(value, bool):
         return exp.true() if value else exp.false()
     if kind.kind in _NUMERIC and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        if not -_MOST <= value <= _MOST:
+            raise Unfit("a number that is not finite", _fits(kind))
         return cast(number(value), "DOUBLE") if kind.kind == "double" else number(value)
     if kind.kind in ("date", "timestamp") and isinstance(value, str | date):
         return _instant(value, kind)
@@ -155,6 +160,15 @@ def needs_string(field: Field) -> Node:
     return column(field.name)
 
 
+def needs_order(field: Field) -> Node:
+    """The column, when GX takes bounds for it: numbers, dates and timestamps; else Unfit."""
+    if field.type.kind in ("string", "boolean"):
+        raise Unfit(
+            f"column '{field.name}' is of type {field.type.kind}, which has no bounds", "a column of numbers or dates"
+        )
+    return column(field.name)
+
+
 def needs_number(field: Field) -> Node:
     """The column, when it holds numbers; else Unfit."""
     if field.type.kind not in _NUMERIC:
@@ -166,6 +180,8 @@ def needs_number(field: Field) -> Node:
 
 def _instant(value: str | date, kind: ColumnType) -> Node:
     raw = value if isinstance(value, str) else value.isoformat()
+    if not re.match(r"\d{4}-\d{2}-\d{2}", raw, re.ASCII):  # others are ISO 8601 too, and a number to GX
+        raise Unfit(f"'{raw}' is not a date as YYYY-MM-DD", _fits(kind))
     try:
         parsed = datetime.fromisoformat(raw)
     except ValueError:

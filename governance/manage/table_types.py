@@ -6,14 +6,28 @@ encrypted; of an encrypted one the pass itself decides and gives TRUE or FALSE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sqlglot import exp
 
 from governance.catalog.types import Field
 from governance.manage.call import Call, Compiled
+from governance.manage.kwargs import check_order, is_number
 from governance.manage.row_types import in_values
-from governance.manage.sql import Node, Unfit, all_of, call, cast, column, literal, needs_number, negate, number, text
+from governance.manage.sql import (
+    Node,
+    Unfit,
+    all_of,
+    call,
+    cast,
+    column,
+    literal,
+    needs_number,
+    needs_order,
+    negate,
+    number,
+    text,
+)
 
 SALT = "gov_salt"
 """DuckDB variable that the store pass may set: distinct values are counted by salted hashes, since what counts may spill."""
@@ -30,18 +44,11 @@ _TYPE_NAMES: Mapping[str, frozenset[str]] = {
 
 
 def row_count(c: Call) -> Compiled:
-    _some_bound(c)
-    return c.table([], c.filtered(exp.Count(this=exp.Star())))
-
-
-def row_count_equal(c: Call) -> Compiled:
-    _whole(c.kwargs.get("value"), "value")
     return c.table([], c.filtered(exp.Count(this=exp.Star())))
 
 
 def columns_only(c: Call) -> Compiled:
     """Judged on the contract's column names alone: needs nothing from the data."""
-    _one_of(c, ("value", "min_value", "max_value", "column_list", "column_set"))
     return Compiled(())
 
 
@@ -53,8 +60,8 @@ def column_exists(c: Call) -> Compiled:
 def column_type(c: Call) -> Compiled:
     """The stored column has the contract's type, so this holds always or is a fault now."""
     field = c.field()
-    names = c.values("type_list") if "type_list" in c.kwargs else [c.kwargs.get("type_")]
-    given = {str(n).upper().partition("(")[0].strip() for n in names}
+    names = c.kwargs["type_list"] if "type_list" in c.kwargs else [c.kwargs["type_"]]
+    given = {n.upper().partition("(")[0].strip() for n in names}
     if not given & _TYPE_NAMES[field.type.kind]:
         allowed = ", ".join(sorted(_TYPE_NAMES[field.type.kind]))
         raise Unfit(f"the contract says that '{field.name}' is a {field.type.kind}", allowed)
@@ -62,11 +69,11 @@ def column_type(c: Call) -> Compiled:
 
 
 def minimum(c: Call) -> Compiled:
-    return _extreme(c, exp.Min(this=column(c.field().name)))
+    return _extreme(c, exp.Min(this=needs_order(c.field())))
 
 
 def maximum(c: Call) -> Compiled:
-    return _extreme(c, exp.Max(this=column(c.field().name)))
+    return _extreme(c, exp.Max(this=needs_order(c.field())))
 
 
 def median(c: Call) -> Compiled:
@@ -74,29 +81,20 @@ def median(c: Call) -> Compiled:
 
 
 def mean(c: Call) -> Compiled:
-    _some_bound(c)
     return c.table([c.field()], _double(c.filtered(exp.Avg(this=needs_number(c.field())))))
 
 
 def total(c: Call) -> Compiled:
-    _some_bound(c)
     return c.table([c.field()], _double(c.filtered(exp.Sum(this=needs_number(c.field())))))
 
 
 def standard_deviation(c: Call) -> Compiled:
-    _some_bound(c)
     return c.table([c.field()], _double(c.filtered(call("stddev_samp", needs_number(c.field())))))
 
 
 def quantiles(c: Call) -> Compiled:
     field = c.field()
-    ranges = c.kwargs.get("quantile_ranges")
-    points, bounds = (ranges.get("quantiles"), ranges.get("value_ranges")) if isinstance(ranges, dict) else (None, None)
-    if not isinstance(points, list) or not isinstance(bounds, list) or len(points) != len(bounds) or not points:
-        raise Unfit(
-            "quantile_ranges has no quantiles with one value range each",
-            "{quantiles: [..], value_ranges: [[low, high], ..]}",
-        )
+    points, bounds = c.kwargs["quantile_ranges"]["quantiles"], c.kwargs["quantile_ranges"]["value_ranges"]
     values = [_double(c.filtered(call("quantile_disc", needs_number(field), number(float(q))))) for q in points]
     if not field.encrypted:
         return c.table([field], exp.Array(expressions=values))
@@ -105,17 +103,14 @@ def quantiles(c: Call) -> Compiled:
 
 
 def distinct_count(c: Call) -> Compiled:
-    _some_bound(c)
     return c.table([c.field()], _distinct(c))
 
 
 def distinct_proportion(c: Call) -> Compiled:
-    _some_bound(c)
     return c.table([c.field()], _ratio(_distinct(c), c.filtered(exp.Count(this=column(c.field().name)))))
 
 
 def present_proportion(c: Call) -> Compiled:
-    _some_bound(c)
     present = c.filtered(exp.Count(this=column(c.field().name)))
     return c.table([c.field()], _ratio(present, c.filtered(exp.Count(this=exp.Star()))))
 
@@ -155,16 +150,14 @@ def _often(c: Call, which: Node, place: int) -> Node:
 
 
 def _extreme(c: Call, aggregate: Node) -> Compiled:
-    _some_bound(c)
     field = c.field()
     value = c.filtered(aggregate)
-    if field.encrypted or field.type.kind in ("string", "boolean"):
-        low, high = c.kwargs.get("min_value"), c.kwargs.get("max_value")
-        strict = bool(c.kwargs.get("strict_min")), bool(c.kwargs.get("strict_max"))
-        return c.table([field], _inside(value, field, low, high, *strict), holds=True)
-    for key in ("min_value", "max_value"):
-        if c.kwargs.get(key) is not None:
-            literal(c.kwargs[key], field.type)
+    low, high = c.kwargs.get("min_value"), c.kwargs.get("max_value")
+    strict = bool(c.kwargs.get("strict_min")), bool(c.kwargs.get("strict_max"))
+    inside = _inside(value, field, low, high, *strict)
+    check_order(c.kwargs, instants=field.type.kind in ("date", "timestamp"))
+    if field.encrypted:
+        return c.table([field], inside, holds=True)
     if field.type.kind in ("date", "timestamp"):
         return c.table([field], call("strftime", value, text("%Y-%m-%dT%H:%M:%S.%f")))
     return c.table([field], value if field.type.kind == "integer" else _double(value))
@@ -201,7 +194,9 @@ def _found_in_set(c: Call) -> Node:
 
 
 def _set_size(c: Call) -> int:
-    return len({literal(v, c.field().type).sql() for v in c.values("value_set") if v is not None})
+    """Different values of the set: 1 and 1.0 are one."""
+    given = [v for v in c.values("value_set") if v is not None]
+    return len({v if is_number(v) else literal(v, c.field().type).sql() for v in given})
 
 
 def _ratio(part: Node, whole: Node) -> Node:
@@ -210,18 +205,3 @@ def _ratio(part: Node, whole: Node) -> Node:
 
 def _double(node: Node) -> Node:
     return cast(node, "DOUBLE")
-
-
-def _some_bound(c: Call) -> None:
-    if c.kwargs.get("min_value") is None and c.kwargs.get("max_value") is None:
-        raise Unfit("neither min_value nor max_value", "at least one of them")
-
-
-def _one_of(c: Call, keys: Sequence[str]) -> None:
-    if all(c.kwargs.get(key) is None for key in keys):
-        raise Unfit("it says nothing to compare with", ", ".join(keys))
-
-
-def _whole(value: object, key: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Unfit(f"{key} is not a whole number", "a whole number")

@@ -19,6 +19,7 @@ from governance.config import as_request
 from governance.errors import DeclarationError, Fault, NotReady
 from governance.keys import grants
 from governance.lineage.record import record_run
+from governance.manage.names import rule_names
 from governance.manage.registry import NOT_COMPILED, SUPPORTED
 from governance.pipeline.backtest import read_suite_file
 from governance.pipeline.context import Context
@@ -64,9 +65,10 @@ def judge_with_gx(context: Context, name: str, suite: Path) -> ByGx:
         raise NotReady("no batch was let in yet", where=name, do="gov run")
     actor = Actor(f"service:manage@{dataset.department}", PURPOSE, uuid.uuid4().hex)
     answer = _scan(context, dataset, snapshot, columns, expectations, actor)
+    names = rule_names(((e["type"], e.get("kwargs") or {}) for e in expectations), prefix="gx")
     results = tuple(
-        {**result, "id": _id(n, expectation), "compiles": expectation["type"] in SUPPORTED}
-        for n, (expectation, result) in enumerate(zip(expectations, answer["results"], strict=True), start=1)
+        {**result, "id": rule[:255], "compiles": expectation["type"] in SUPPORTED}
+        for rule, expectation, result in zip(names, expectations, answer["results"], strict=True)
     )
     found = ByGx(name, f"great_expectations {version('great_expectations')}, pandas", snapshot, answer["rows"], results)
     _record(context, dataset, found, expectations, actor)
@@ -178,10 +180,6 @@ def _record(
                 "versions": versions,
             },
         )
-
-
-def _id(n: int, expectation: Mapping[str, Any]) -> str:
-    return ":".join(filter(None, ["gx", str(n), str(expectation["type"]), _column(expectation)]))[:255]
 
 
 def _column(expectation: Mapping[str, Any]) -> str:

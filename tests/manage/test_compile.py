@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -86,7 +87,7 @@ def test_a_suite_keeps_severity_mostly_and_condition() -> None:
     compiled = compile_rules(DATASET, suite(entry), CODES)
     rule, rows = compiled.rules[-2:]
     assert rule == RowRule(
-        "suite:1:expect_column_values_to_be_between:amount",
+        "suite:expect_column_values_to_be_between:amount:if-" + rule.id[-6:],
         "warn",
         ("amount",),
         '("kind" = \'A\') AND ("amount" < 1)',
@@ -138,14 +139,19 @@ BAD = [
     (expect("expect_column_values_to_be_increasing", column="id"), "not compiled"),
     (expect("expect_column_values_to_not_be_null", column="nobody"), "no column 'nobody'"),
     (expect("expect_column_values_to_not_be_null", column="id", moostly=1), "unknown kwargs: moostly"),
-    (expect("expect_column_values_to_not_be_null", column="id", mostly=2), "mostly is not a share"),
+    (expect("expect_column_values_to_not_be_null", column="id", mostly=2), "mostly is not what it must be"),
     (expect("expect_column_values_to_match_regex", column="name", regex="(?=a)"), "pattern cannot be used"),
     (expect("expect_column_values_to_match_regex", column="id", regex="a"), "of type integer"),
     (expect("expect_column_values_to_match_regex", column="name", regex=r"[\S_]"), "within brackets"),
     (expect("expect_column_pair_values_to_be_equal", column_A="id", column_B="name"), "of different types"),
+    (expect("expect_compound_columns_to_be_unique", column_list=["id", "name"], ignore_row_if="neither"), "ignore_row_if: 'neither'"),
+    (expect("expect_column_pair_values_to_be_equal", column_A="id", column_B="amount", ignore_row_if="never"), "ignore_row_if: 'never'"),
+    (expect("expect_column_values_to_be_between", column="name", min_value="a"), "which has no bounds"),
+    (expect("expect_column_max_to_be_between", column="amount", min_value=3, max_value=1), "min_value is greater"),
+    (expect("expect_column_mean_to_be_between", column="amount", min_value=1, max_value=1, strict_max=True), "nothing is between"),
     (expect("expect_column_values_to_be_in_set", column="id", value_set=["a"]), "does not compare"),
     (expect("expect_column_values_to_be_between", column="amount", min_value=3, max_value=1), "greater than max_value"),
-    (expect("expect_column_values_to_be_between", column="amount"), "neither a minimum nor a maximum"),
+    (expect("expect_column_values_to_be_between", column="amount"), "neither min_value nor max_value"),
     (expect("expect_column_type_to_be", column="id", type_="VARCHAR"), "is a integer"),
     (expect("expect_column_values_to_not_be_null", column="id", row_condition="x =", condition_parser="pandas"), "cannot be read"),
     (
@@ -155,7 +161,7 @@ BAD = [
     (expect("expect_column_values_to_be_between", column="amount", min_value={"$PARAMETER": "p"}), "suite parameter"),
     ({**expect("expect_table_row_count_to_equal", value=1), "meta": {"gov": {"severity": "quarantine"}}}, "cannot quarantine"),
     ({**expect("expect_table_row_count_to_equal", value=1), "meta": {"gov": {"sverity": "stop"}}}, "meta.gov holds"),
-    ({**expect("expect_table_row_count_to_equal", value=1), "severity": "fatal"}, "severity: 'fatal'"),
+    ({**expect("expect_table_row_count_to_equal", value=1), "severity": "fatal"}, "'fatal' is no severity"),
     ({**expect("expect_table_row_count_to_equal", value=1), "kwarg": 1}, "unknown key"),
     ({"expectation_type": "expect_table_row_count_to_equal", "kwargs": {"value": 1}}, "missing"),
 ]  # fmt: skip
@@ -168,9 +174,40 @@ def test_what_does_not_compile_is_a_fault_at_its_line(entry: dict[str, object], 
     with pytest.raises(DeclarationError) as error:
         compile_rules(DATASET, given, CODES)
     (fault,) = error.value.faults
-    line = 1 + next(n for n, text in enumerate(given.text.splitlines()) if text == "    {" and n > 3)
-    assert (fault.file, fault.line) == ("expectations/d/t.json", line)
+    lines = given.text.splitlines()
+    begins = 1 + next(n for n, text in enumerate(lines) if text == "    {" and n > 3)
+    assert fault.file == "expectations/d/t.json"
+    assert begins <= fault.line <= len(lines)
     assert found in str(fault)
+
+
+def test_a_rules_name_does_not_change_with_what_stands_around_it() -> None:
+    between, equal = "expect_column_values_to_be_between", "expect_column_values_to_be_in_set"
+    entries = [
+        expect("expect_column_values_to_not_be_null", column="kind"),
+        expect(between, column="amount", min_value=1),
+        expect(between, column="amount", max_value=9),
+        expect(between, column="amount", max_value=9, row_condition=only("A")),
+        expect(between, column="amount", max_value=8, row_condition=only("B")),
+        expect(equal, column="amount", value_set=[1]),
+    ]
+    names = suite_ids(*entries)
+    assert len(set(names)) == len(entries)
+    assert names[1:3] == [f"suite:{between}:amount", f"suite:{between}:amount:2"]
+    for gone in (0, 3, 4, 5):
+        assert suite_ids(*(e for e in entries if e is not entries[gone])) == [n for n in names if n != names[gone]]
+    assert suite_ids(*reversed(entries[3:])) == names[:2:-1]
+    changed = {**entries[1], "kwargs": {**entries[1]["kwargs"], "min_value": 2, "mostly": 0.5}}
+    assert suite_ids(entries[0], changed) == names[:2]
+
+
+def only(kind: str) -> dict[str, object]:
+    return {"type": "comparison", "column": {"name": "kind"}, "operator": "==", "parameter": kind}
+
+
+def suite_ids(*entries: dict[str, Any]) -> list[str]:
+    compiled = compile_rules(DATASET, suite(*entries), CODES)
+    return [e.id for e in compiled.expectations if e.id.startswith("suite:")]
 
 
 def test_every_fault_of_contract_and_suite_is_told_at_once() -> None:

@@ -256,24 +256,28 @@ def both(
     ours = judged(DATASET, table, *expectations)
     errored = [r["exception_info"] for r in ours.results if r["exception_info"]["raised_exception"]]
     assert not errored
-    return ours, [pandas_result(table, e) for e in expectations]
+    return ours, pandas_results(table, expectations)
 
 
-def pandas_result(table: pa.Table, expectation: Mapping[str, Any]) -> Mapping[str, Any]:
-    """GX's own answer, each expectation validated by itself on pandas."""
+def pandas_results(table: pa.Table, expectations: tuple[dict[str, Any], ...]) -> list[Mapping[str, Any]]:
+    """GX's own answers, each expectation validated by itself on pandas."""
     import great_expectations as gx
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     frame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     for name in ("s", "u"):
         frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
+    results = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         batch = context.data_sources.add_pandas("p").add_dataframe_asset("a").add_batch_definition_whole_dataframe("b")
         given_batch = batch.get_batch(batch_parameters={"dataframe": frame})
-        config = ExpectationConfiguration(type=expectation["type"], kwargs=dict(expectation["kwargs"]))
-        result = given_batch.validate(config.to_domain_obj(), result_format="SUMMARY").to_json_dict()
-    assert not result["exception_info"].get("raised_exception"), result["exception_info"].get("exception_message")
-    return dict(result)
+        for expectation in expectations:
+            config = ExpectationConfiguration(type=expectation["type"], kwargs=dict(expectation["kwargs"]))
+            result = given_batch.validate(config.to_domain_obj(), result_format="SUMMARY").to_json_dict()
+            raised = result["exception_info"]
+            assert not raised.get("raised_exception"), (expectation, raised.get("exception_message"))
+            results.append(dict(result))
+    return results

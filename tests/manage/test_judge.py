@@ -116,7 +116,7 @@ def test_a_suite_warning_lets_in_with_warnings(home: Home) -> None:
     rules = compile_rules(dataset, suite(warning), {})
     found = judged(home, stored(home, dataset, rules).batch, dataset, rules)
     assert found.outcome == "go_with_warnings"
-    assert found.reasons == ("suite:1:expect_table_row_count_to_be_between:table",)
+    assert found.reasons == ("suite:expect_table_row_count_to_be_between:table",)
 
 
 def test_a_full_load_takes_the_place_of_the_one_before(home: Home) -> None:
