@@ -53,13 +53,14 @@ def ask_command(
 
     Example: gov attest ask kinship mother --as user:wang --purpose benefits --key-file both.txt > answer.json
     """
+    from governance.cli.sequenced import at_the_end
     from governance.pipeline.context import open_context
     from governance.use.attest import Asked, attest
 
     people = [line.strip() for line in key_file.read().splitlines() if line.strip()]
     if not 1 <= len(people) <= 2:
         raise click.UsageError("the file names one person, or two of a relation, one a line")
-    context = open_context(load_settings(home))
+    context = at_the_end(open_context(load_settings(home)))
     document = attest(
         Asked(question, claim, people[0], people[1] if len(people) == 2 else None),
         nonce=nonce or secrets.token_hex(16),

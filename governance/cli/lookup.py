@@ -39,29 +39,33 @@ def command(
 
     Example: gov lookup curated.person --as user:wang --purpose benefits --key-file numbers.txt
     """
+    from governance.cli.sequenced import at_the_end
     from governance.pipeline.context import open_context
+    from governance.use.json_values import json_values
     from governance.use.lookup import Lookups
 
     keys = [line.strip() for line in key_source(key_file, from_input).read().splitlines()]
-    context = open_context(load_settings(home))
+    context = at_the_end(open_context(load_settings(home)))
     service = Lookups(
         settings=context.settings, catalogue=context.catalogue, database=context.database, lake=context.lake
     )
     with service:
         found = service.lookup(table, keys, subject=subject, purpose=purpose, fields=fields or None, by=by)
     rows = found.table
+    shown = rows if as_json else rows.slice(0, SHOWN_ROWS)
+    values = list(zip(*map(json_values, shown.columns), strict=True))
     if as_json:
         whole = {
             "columns": rows.column_names,
-            "rows": rows.to_pylist(),
+            "rows": [dict(zip(rows.column_names, row, strict=True)) for row in values],
             "decision_hash": found.decision_hash,
             "release": found.release,
             "fields": found.fields,
             "no_export": found.no_export,
         }
-        click.echo(json.dumps(whole, ensure_ascii=False, default=str))
+        click.echo(json.dumps(whole, ensure_ascii=False, allow_nan=False))
         return
-    click.echo(as_text(rows.column_names, [tuple(row.values()) for row in rows.slice(0, SHOWN_ROWS).to_pylist()]))
+    click.echo(as_text(rows.column_names, values))
     more = f", the first {SHOWN_ROWS} shown" if rows.num_rows > SHOWN_ROWS else ""
     records = f"{rows.num_rows} records by {len(keys)} keys{more}"
     click.echo(f"{records}; decision {found.decision_hash[:16]}, release {found.release[:16]}")

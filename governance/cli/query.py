@@ -27,11 +27,12 @@ def command(home: Path | None, sql: str, subject: str, purpose: str, as_of: date
 
     Example: gov query --as user:li --purpose statistics "SELECT count(*) FROM curated.person"
     """
+    from governance.cli.sequenced import at_the_end
     from governance.pipeline.context import open_context
     from governance.use.json_values import json_values
     from governance.use.query import query
 
-    context = open_context(load_settings(home))
+    context = at_the_end(open_context(load_settings(home)))
     answer = query(
         sql,
         subject=subject,

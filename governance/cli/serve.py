@@ -68,6 +68,7 @@ def flight_command(home: Path | None, host: str, port: int, certificate: str | N
         raise click.UsageError("--certificate and --private-key go together")
     if host not in LOOPBACK and not certificate:
         raise click.UsageError("logins would cross the network in the clear: give --certificate")
+    from governance.pipeline.sequencing import sequencing
     from governance.service.flight import FlightService
     from governance.use.query import keep_ready
 
@@ -76,7 +77,8 @@ def flight_command(home: Path | None, host: str, port: int, certificate: str | N
     server = FlightService(context, host, port, pair)
     keep_ready(context.settings, 2)
     click.echo(f"the query service is at {'grpc+tls' if pair else 'grpc'}://{host}:{port}")
-    server.serve()
+    with sequencing(context):
+        server.serve()
 
 
 @command.group("key")

@@ -52,11 +52,12 @@ def command(
 
     Example: gov trace curated.enterprise --as user:auditor --purpose audit --key-file tokens.txt --column invoiced_amount
     """
+    from governance.cli.sequenced import at_the_end
     from governance.pipeline.context import open_context
     from governance.pipeline.record_trace import record_trace
 
     keys = [line.rstrip("\r\n").split("\t") for line in key_source(key_file, from_input) if line.strip()]
-    context = open_context(load_settings(home))
+    context = at_the_end(open_context(load_settings(home)))
     found = record_trace(
         context, table, keys, subject=subject, purpose=purpose, column=column, by=by, lines=lines, as_of=as_of
     )

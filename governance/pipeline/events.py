@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 
-from governance.errors import Damaged, StorageError
-from governance.ledger.sequencer import sequence
-from governance.ledger.signer import open_signer
+from governance.errors import StorageError
 from governance.lineage.outbox import mirror
 from governance.lineage.outbox_http import start_sending
 from governance.pipeline.alerts import deliver
 from governance.pipeline.context import Context
 from governance.pipeline.incidents import settle
 from governance.pipeline.levels import judge_levels
+from governance.pipeline.sequencing import sequence_now
 
 log = logging.getLogger("governance")
 
@@ -29,12 +28,7 @@ def after_commits(context: Context) -> None:
     judge_levels(context)
     settle(context)
     deliver(context)
-    if context.settings.key_socket is not None:
-        return
-    try:
-        sequence(context.database, open_signer(context.settings.keyring), wait_seconds=0)
-    except (Damaged, StorageError) as error:
-        log.error("the ledger is not signed: %s; run `gov ledger verify`", error)
+    sequence_now(context)
 
 
 def mirror_lineage(context: Context) -> int:

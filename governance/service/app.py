@@ -13,7 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from governance.pipeline.context import Context
+from governance.pipeline.sequencing import sequencing
 from governance.service.answers import JSON, send_arrow, send_json
 from governance.service.forms import CALLER, PROBLEMS, ColumnOut, Word, rows_or_arrow, wants_arrow
 from governance.service.gate import Gate
@@ -125,7 +127,7 @@ def service(context: Context) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=records.opened,
+        lifespan=_lifespan(context, records),
     )
     login = Login(settings, context.database)
     app.add_middleware(Gate, login=login, max_bytes=settings.request_kb * 1024)
@@ -184,6 +186,18 @@ def serve(context: Context, host: str, port: int, certificate: str | None, priva
     app = service(context)
     keep_ready(context.settings, _READY)
     uvicorn.run(app, host=host, port=port, ssl_certfile=certificate, ssl_keyfile=private_key, **SERVER)
+
+
+def _lifespan(context: Context, records: Records) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """While it serves, the ledger's entries get their positions and checkpoints; at the end those of its last sessions too."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with sequencing(context):
+            async with records.opened(app):
+                yield
+
+    return lifespan
 
 
 def _told(told: Problem) -> Response:

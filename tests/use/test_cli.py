@@ -104,6 +104,15 @@ def test_json_of_an_answer_is_json_whatever_is_in_it(folder):
     assert "10000-01-01" in gov(folder, *words)
 
 
+def test_a_query_leaves_nothing_unsigned_behind_it(folder):
+    gov(folder, "ledger", "sequence")
+    gov(folder, "query", "--as", "user:li", "--purpose", "statistics", "SELECT name FROM curated.person")
+    assert "nothing waits" in gov(folder, "ledger", "sequence")
+    with pytest.raises(Refused):
+        gov(folder, "query", "--as", "user:nobody", "--purpose", "statistics", "SELECT name FROM curated.person")
+    assert "nothing waits" in gov(folder, "ledger", "sequence")
+
+
 def test_a_refused_query_names_no_value(folder):
     with pytest.raises(Refused) as caught:
         CliRunner().invoke(
