@@ -62,7 +62,11 @@ def test_a_lookup_takes_keys_from_a_file_or_the_input(gov):
     assert "1 records by 3 keys" in told
     answer = json.loads(gov("lookup", "curated.person", *WANG, "--key", "-", "--field", "phone", "--json", lines=keys))
     whole = json.loads(gov("lookup", "curated.person", *WANG, "--key", "-", "--json", lines=keys))
-    assert {type(value) for row in whole["rows"] for value in row.values()} <= {str, int, type(None)}  # no date, no decimal
+    assert {type(value) for row in whole["rows"] for value in row.values()} <= {
+        str,
+        int,
+        type(None),
+    }  # no date, no decimal
     assert answer["rows"] == [{"_key": 1, "phone": "138****0001"}]
     assert answer["fields"] == {"phone": "mask:phone"}
     assert answer["no_export"]
