@@ -32,7 +32,8 @@ _RETRY_SECONDS = 0.05
 
 
 def sequence(database: Database, signer: Signer, *, wait_seconds: float = 2 * LEASE_SECONDS) -> Checkpoint | None:
-    """The newest checkpoint after giving every committed entry its position; None when it had nothing to do.
+    """The newest checkpoint after giving every entry that was committed before the call its position; None when it had
+    nothing to do. What comes meanwhile may wait for the next call: where entries never end, this does.
 
     While another process holds the lease it waits for that one to be done with the entries, or to be found dead, up to
     `wait_seconds`. Costs what is new, not what is there: one query when nothing waits. Call it outside any unit of
@@ -45,7 +46,9 @@ def sequence(database: Database, signer: Signer, *, wait_seconds: float = 2 * LE
             acquire_lease(database, LEASE, holder, LEASE_SECONDS)
             try:
                 while (more := _batch(database, signer, holder)) is not None:
-                    made = more
+                    made, all_of_them = more
+                    if all_of_them:
+                        return made
             finally:
                 release_lease(database, LEASE, holder)
         except Conflict:
@@ -65,8 +68,10 @@ def follow(database: Database, signer: Signer, stop: threading.Event, *, seconds
     return signed
 
 
-def _batch(database: Database, signer: Signer, holder: str) -> Checkpoint | None:
-    """Sequence the next entries and sign; None when none waits. Raises Conflict when the lease has been lost."""
+def _batch(database: Database, signer: Signer, holder: str) -> tuple[Checkpoint, bool] | None:
+    """Sequence the next entries and sign, and whether that was all that waited; None when none did. Raises Conflict when the
+    lease has been lost.
+    """
     with database.read() as connection:
         rows = _waiting(connection, ROWS)
         if not rows:
@@ -91,7 +96,7 @@ def _batch(database: Database, signer: Signer, holder: str) -> Checkpoint | None
         write_tiles(tx, edge.changed(), tiles)
         insert_checkpoint(tx, made)
         crash_point("ledger.written")
-    return made
+    return made, len(rows) < ROWS
 
 
 def _anything_waits(database: Database) -> bool:

@@ -51,6 +51,18 @@ def test_entries_get_positions_and_a_signed_head(ledger: Ledger) -> None:
     assert ledger.problems() == ()
 
 
+def test_entries_that_never_end_do_not_keep_it_from_ending(ledger: Ledger) -> None:
+    class Busy(KeySigner):
+        def sign(self, message: bytes) -> bytes:
+            ledger.append(1)
+            return super().sign(message)
+
+    ledger.append(2)
+    made = sequence(ledger.database, Busy(Ed25519PrivateKey.generate()))
+    assert made is not None
+    assert (made.size, positions(ledger)) == (2, [0, 1, None])
+
+
 def test_what_waits_is_reported_as_such(ledger: Ledger) -> None:
     ledger.append(3)
     ledger.sequence()
