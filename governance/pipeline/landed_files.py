@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import select
+from sqlglot import exp
 
 from governance import workers
 from governance.catalog.types import DatabaseSource, Dataset
@@ -86,7 +87,8 @@ def _of_batch(landed: Landed, rows: Iterable[int]) -> dict[Place, Position]:
     names, digests = "; ".join(f.name for f in files), "; ".join(f.sha256 for f in files)
     one = len(files) == 1
     return {
-        (landed.batch, row): Position(names, digests, landed.source, observed, row if one else None) for row in rows
+        (landed.batch, row): Position(names, digests, landed.source, observed, row if one and row > 0 else None)
+        for row in rows
     }
 
 
@@ -132,7 +134,7 @@ def _request(context: Context, own: _Batch, dataset: Dataset, rows: set[int]) ->
         "format": own.landed.format,
         "encoding": encoding,
         "parsed": own.parsed,
-        "unparsed": _unparsed(context, own) if own.unparsed else [],
+        "unparsed": sorted(_unparsed(context, own)) if own.unparsed else [],
         "rows": sorted(rows),
         "files": [
             {"path": f.path, "wrapped_key": f.wrapped_key, "key": str(key_of(f, dataset))}
@@ -141,17 +143,23 @@ def _request(context: Context, own: _Batch, dataset: Dataset, rows: set[int]) ->
     }
 
 
-def _unparsed(context: Context, own: _Batch) -> list[int]:
-    """Numbers of the lines of a batch that no parser accepted, as its quarantine has them (clear columns)."""
-    table = f"{own.landed.dataset}__quarantine"
-    snapshot = context.lake.snapshot(table)
-    if snapshot is None:
-        return []
-    with context.lake.scan(table, snapshot, ["_batch", "_row", "_reasons"]) as reader:
-        rows = reader.read_all()
-    first = pc.list_element(rows.column("_reasons"), 0) if rows.num_rows else pa.array([], pa.string())
-    mask = pc.and_(pc.equal(rows.column("_batch"), own.landed.batch), pc.equal(first, UNPARSED_REASON))
-    return sorted(rows.filter(mask).column("_row").unique().to_pylist()) if rows.num_rows else []
+def _unparsed(context: Context, own: _Batch) -> set[int]:
+    """Numbers of the lines of a batch that no parser accepted: as its quarantine has them, and as rows that were made of them by correction
+    have them (clear columns).
+    """
+    found: set[int] = set()
+    mine = f"_batch = {exp.Literal.string(own.landed.batch).sql('duckdb')}"
+    for table, where in ((f"{own.landed.dataset}__quarantine", mine), (own.landed.dataset, f"{mine} AND _row < 0")):
+        snapshot = context.lake.snapshot(table)
+        if snapshot is None:
+            continue
+        columns = ["_row", "_reasons"] if where == mine else ["_row"]
+        with context.lake.scan(table, snapshot, columns, where=where) as reader:
+            rows = reader.read_all()
+        if where == mine and rows.num_rows:
+            rows = rows.filter(pc.equal(pc.list_element(rows.column("_reasons"), 0), UNPARSED_REASON))
+        found.update(abs(row) for row in rows.column("_row").to_pylist())
+    return found
 
 
 def _worked(context: Context, batches: list[dict[str, Any]], grant: str) -> pa.Table:

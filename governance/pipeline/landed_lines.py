@@ -40,7 +40,7 @@ def lines(
     inputs: Mapping[str, pa.RecordBatchReader],
     emit: Callable[[pa.RecordBatchReader], None],
 ) -> dict[str, Any]:
-    """Entry of the worker. Request: `settings`, `grant`, `batches` (id, format, encoding, parsed, unparsed (numbers), rows,
+    """Entry of the worker. Request: `settings`, `grant`, `batches` (id, format, encoding, parsed, unparsed (numbers), rows (-n: made of line n by correction),
     and files with path, wrapped_key and key, in the order of their names). Emits FOUND for the rows of batches that could be counted.
     """
     settings = from_request(request["settings"])
@@ -59,7 +59,7 @@ def lines(
                     yield from utf8_chunks(source, batch["encoding"], batch["id"])  # noqa: B023 - used at once
 
             counted = [starts(opened(file), quotes=batch["format"] == "csv") for file in batch["files"]]
-            made.append(_found(batch, counted))
+            made.append(placed(batch, counted))
     finally:
         database.close()
     emit(pa.concat_tables(made).combine_chunks().to_reader())
@@ -111,10 +111,10 @@ def starts(chunks: Iterable[bytes], *, quotes: bool) -> Starts:
     return Starts(np.concatenate([*empty, *line_parts]), np.concatenate([np.zeros(0, dtype=bool), *blank_parts]))
 
 
-def _found(batch: Mapping[str, Any], counted: Sequence[Starts]) -> pa.Table:
+def placed(batch: Mapping[str, Any], counted: Sequence[Starts]) -> pa.Table:
     """FOUND of one batch; nothing when the records do not add up."""
     header = 1 if batch["format"] == "csv" else 0
-    files = [found.line[~found.blank][header:] for found in counted]
+    files = whole = [found.line[~found.blank][header:] for found in counted]
     unparsed = np.array(sorted(batch["unparsed"]), dtype=np.int64)
     if unparsed.size:
         if header and any((np.diff(found.line) != 1).any() or found.blank.any() for found in counted):
@@ -126,16 +126,26 @@ def _found(batch: Mapping[str, Any], counted: Sequence[Starts]) -> pa.Table:
         ]
     if sum(lines.size for lines in files) != batch["parsed"]:
         return FOUND.empty_table()
-    rows = np.array(
-        sorted(set(batch["rows"]) - set(batch["unparsed"])), dtype=np.int64
-    )  # a corrected line has its own number
+    rows = np.array(sorted(row for row in batch["rows"] if row > 0), dtype=np.int64)
     ends = np.cumsum([lines.size for lines in files])
     which = np.searchsorted(ends, rows)  # row n is the n-th record over all files
-    if rows.size and (rows[0] < 1 or which[-1] >= len(files)):
+    if rows.size and which[-1] >= len(files):
         raise GovernanceError("a row beyond the records of its batch", where=batch["id"])
     record = rows - np.concatenate([[0], ends])[which]
     line = [int(files[f][r - 1]) for f, r in zip(which, record, strict=True)]
-    own = pa.array([batch["id"]] * len(rows), pa.string())
-    return pa.table(
-        [own, pa.array(rows), pa.array(which, pa.int32()), pa.array(record), pa.array(line, pa.int64())], schema=FOUND
-    )
+    told = pa.table([pa.array(rows), pa.array(which, pa.int32()), record, pa.array(line, pa.int64())], FOUND.names[1:])
+    told = pa.concat_tables([told.cast(pa.schema(list(FOUND)[1:])), _corrected(batch, whole)])
+    return told.add_column(0, FOUND.field(0), pa.array([batch["id"]] * told.num_rows, pa.string()))
+
+
+def _corrected(batch: Mapping[str, Any], files: Sequence[Ints]) -> pa.Table:
+    """FOUND without its batch, of rows that were made of lines by correction: their lines, and no number among the parsed records."""
+    numbers = np.array(sorted(-row for row in batch["rows"] if row < 0), dtype=np.int64)
+    ends = np.cumsum([lines.size for lines in files])
+    which = np.searchsorted(ends, numbers)
+    if numbers.size and which[-1] >= len(files):
+        raise GovernanceError("a line beyond the records of its batch", where=batch["id"])
+    place = numbers - np.concatenate([[0], ends])[which]
+    line = [int(files[f][n - 1]) for f, n in zip(which, place, strict=True)]
+    columns = [-numbers, which.astype(np.int32), pa.nulls(len(line), pa.int64()), pa.array(line, pa.int64())]
+    return pa.table(columns, schema=pa.schema(list(FOUND)[1:]))
