@@ -84,19 +84,18 @@ def assign_command(home: Path | None, number: int, owner: str, subject: str, as_
 
     Example: gov incident assign 7 --to user:chen.min --as user:steward
     """
-    import uuid
-
     from governance.pipeline.context import open_context
     from governance.pipeline.incidents import assign
-    from governance.state.values import Actor
 
     context = open_context(load_settings(home))
-    found = assign(context.database, number, owner, actor=Actor(subject, "incident.assign", uuid.uuid4().hex))
+    found = assign(context, number, owner, subject=subject)
     click.echo(json.dumps(_json(found), ensure_ascii=False) if as_json else _line(found))
 
 
 def _line(one: Incident) -> str:
-    count = "no count" if one.unexpected is None else f"{one.unexpected:,} rows"
+    from governance.pipeline.incidents import counted
+
+    count = counted(one.unexpected, one.errored)
     state = f"closed {one.closed_at.date()}" if one.closed_at else f"open since {one.opened_at.date()}"
     times = f"failed {one.failures} time{'' if one.failures == 1 else 's'}"
     return f"{one.id:>5}  {one.subject} {one.expectation} ({one.severity}): {count}, {times}, {state}, {one.owner or 'nobody'}"

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 
 from governance.lineage.index import Index
 from governance.pipeline.context import Context
-from governance.pipeline.incidents import Incident, find, reached
+from governance.pipeline.incidents import Incident, counted, find, reached
 from governance.state.tables import incident
 
 log = logging.getLogger("governance")
@@ -56,6 +56,7 @@ def notice(found: Incident, change: str, tables: Sequence[str]) -> dict[str, Any
         "expectation": found.expectation,
         "severity": found.severity,
         "unexpected": found.unexpected,
+        "errored": found.errored,
         "failures": found.failures,
         "owner": found.owner,
         "opened_at": found.opened_at.isoformat(),
@@ -67,12 +68,12 @@ def notice(found: Incident, change: str, tables: Sequence[str]) -> dict[str, Any
 def text_of(notices: Sequence[dict[str, Any]]) -> str:
     """Notices as lines of text.
 
-    >>> text_of([{"change": "opened", "subject": "a.b", "expectation": "unique:id", "severity": "warn", "unexpected": 3, "downstream": []}])
+    >>> text_of([{"change": "opened", "subject": "a.b", "expectation": "unique:id", "severity": "warn", "unexpected": 3, "errored": False, "downstream": []}])
     'opened: a.b unique:id (warn), 3 rows; reaches nothing'
     """
     return "\n".join(
         f"{n['change']}: {n['subject']} {n['expectation']} ({n['severity']}),"
-        f" {'no count' if n['unexpected'] is None else format(n['unexpected'], ',') + ' rows'};"
+        f" {counted(n['unexpected'], n['errored'])};"
         f" reaches {', '.join(n['downstream']) or 'nothing'}"
         for n in notices
     )

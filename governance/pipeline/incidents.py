@@ -7,6 +7,7 @@ them and a killed process leaves nothing undone. What one kind opens, only that 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,14 +15,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
-from governance.errors import GovernanceError
+from governance.errors import GovernanceError, Refused
 from governance.ledger.entry import Json, append
 from governance.lineage.graph import ROWS
 from governance.lineage.index import Index
+from governance.manage.repair import ROLES
 from governance.manage.verdict import MAX_QUARANTINE
 from governance.pipeline.context import Context
 from governance.pipeline.observations import Failure, failures_from
-from governance.state.database import Database
+from governance.policy.access import Access, parse_access
 from governance.state.tables import incident, observation, validation
 from governance.state.values import Actor
 
@@ -45,6 +47,8 @@ class Incident:
     opened_at: datetime
     last_at: datetime
     unexpected: int | None
+    errored: bool
+    """The last time it could not be judged: whether it holds nobody knows."""
     failures: int
     closed_at: datetime | None
     batch: str
@@ -92,12 +96,27 @@ def reached(connection: Connection, index: Index, found: Incident) -> tuple[str,
     return tuple(sorted({node.table for node in answer.nodes} - {found.subject}))
 
 
-def assign(database: Database, number: int, owner: str, *, actor: Actor) -> Incident:
-    """Give an open incident to somebody. GovernanceError if there is none, or it is closed."""
+def counted(unexpected: int | None, errored: bool) -> str:
+    """What is said of an expectation's last failure.
+
+    >>> counted(1200, False), counted(None, False), counted(None, True)
+    ('1,200 rows', 'no count', 'could not be judged')
+    """
+    if errored:
+        return "could not be judged"
+    return "no count" if unexpected is None else f"{unexpected:,} rows"
+
+
+def assign(context: Context, number: int, owner: str, *, subject: str) -> Incident:
+    """`subject` gives an open incident to somebody. GovernanceError if there is none, or it is closed; Refused unless `subject` may, and `owner`
+    is one whom access.yaml or a contract names."""
+    database, actor = context.database, Actor(subject, "incident.assign", uuid.uuid4().hex)
     with database.unit_of_work() as tx:
         found = find(tx, number)
         if found.closed_at is not None:
             raise GovernanceError(f"incident {number} is closed", where=found.subject)
+        _require_assigner(context, found, subject)
+        _require_known(context, found, owner)
         tx.execute(update(incident).where(incident.c.id == number).values(owner=owner))
         facts: dict[str, Json] = {"incident": number, "subject": found.subject, "owner": owner}
         append(tx, "incident_assigned", facts, actor=actor, writer=database.writer, at=database.clock())
@@ -109,7 +128,7 @@ def failures_of(result: str) -> tuple[Failure, ...]:
 
     >>> met = {"success": True, "result": {}, "expectation_config": {"meta": {"gov": {"id": "a", "severity": "warn"}}, "kwargs": {}}}
     >>> failures_of(json.dumps({"results": [met, {**met, "success": False}], "meta": {"gov": {}}}))
-    (Failure(expectation='a', severity='warn', column='', unexpected=None),)
+    (Failure(expectation='a', severity='warn', column='', unexpected=None, errored=False),)
     """
     document = json.loads(result)
     return tuple(_failures(document["results"], document["meta"]["gov"]))
@@ -120,12 +139,48 @@ def _failures(results: Sequence[Mapping[str, Any]], gov: Mapping[str, Any]) -> I
         if not one["success"]:
             config = one["expectation_config"]
             own = config["meta"]["gov"]
-            counted = (one.get("result") or {}).get("unexpected_count")
+            errored = bool((one.get("exception_info") or {}).get("raised_exception"))
+            counted = None if errored else (one.get("result") or {}).get("unexpected_count")
             column = str(config["kwargs"].get("column") or "")
-            yield Failure(own["id"], own["severity"], column, None if counted is None else int(counted))
+            yield Failure(own["id"], own["severity"], column, None if counted is None else int(counted), errored)
     rows, quarantined = gov.get("rows", 0), gov.get("quarantined", 0)
     if rows and quarantined / rows > gov.get("max_quarantine", 1):
         yield Failure(MAX_QUARANTINE, "stop", "", quarantined)
+
+
+def _require_assigner(context: Context, found: Incident, subject: str) -> None:
+    """Approvers, administrators of any office, stewards of the table's department, and whoever has the incident now."""
+    access = _access(context)
+    known = access.subject(subject)
+    offices = access.administrators
+    held = offices is not None and offices.office(subject) is not None
+    approves = any(approver.subject == subject for approver in access.approvers)
+    department = found.subject.partition(".")[0]
+    steward = known is not None and bool(ROLES & set(known.roles)) and known.department == department
+    if not (held or (known is not None and (approves or steward or subject == found.owner))):
+        raise Refused(
+            f"{subject} may not assign this incident",
+            where=f"incident {found.id} of {found.subject}",
+            allowed="approvers, administrators, stewards of the department, and whoever has it now, by access.yaml",
+            do="ask its steward",
+        )
+
+
+def _require_known(context: Context, found: Incident, owner: str) -> None:
+    owners = {d.owner for d in context.catalogue.datasets.values()}
+    owners |= {model.contract.owner for model in context.catalogue.models.values()}
+    if not owner.strip() or (owner not in owners and _access(context).subject(owner) is None):
+        raise Refused(
+            f"nobody is called {owner!r}",
+            where=f"incident {found.id} of {found.subject}",
+            allowed="a subject of access.yaml, or the owner of a contract",
+            do="correct --to",
+        )
+
+
+def _access(context: Context) -> Access:
+    catalogue = context.catalogue
+    return parse_access(catalogue.access_text, catalogue.access_file, catalogue)
 
 
 def _waiting(tx: Connection, table: Table) -> Sequence[Row[Any]]:
@@ -149,6 +204,7 @@ def _settle_one(tx: Connection, row: Row[Any], context: Context) -> None:
             "observation": seen.observation,
             "last_at": row.recorded_at,
             "unexpected": failing[name].unexpected,
+            "errored": failing[name].errored,
             "failures": incident.c.failures + 1,
         }
         tx.execute(update(incident).where(incident.c.id == known[name]).values(again))
@@ -198,6 +254,7 @@ def _opened(failure: Failure, seen: _Seen, row: Row[Any], context: Context) -> d
         "last_by": seen.validation,
         "last_at": row.recorded_at,
         "unexpected": failure.unexpected,
+        "errored": failure.errored,
         "failures": 1,
     }
 
@@ -226,6 +283,7 @@ def _incident(row: Row[Any]) -> Incident:
         opened_at=row.opened_at,
         last_at=row.last_at,
         unexpected=row.unexpected,
+        errored=row.errored,
         failures=row.failures,
         closed_at=row.closed_at,
         batch=row.batch or "",

@@ -23,12 +23,13 @@ Kind = Literal["reconcile", "freshness", "volume", "drift", "gx"]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One expectation that was found failing. `unexpected` counts rows, None where the expectation counts none or errored."""
+    """One expectation that was found failing, or that could not be judged (`errored`). `unexpected` counts rows, None where it counts none."""
 
     expectation: str
     severity: str
     column: str
     unexpected: int | None
+    errored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,13 @@ def _record(
     context: Context, dataset: Dataset, found: ByGx, expectations: Sequence[Mapping[str, Any]], actor: Actor
 ) -> None:
     failures = tuple(
-        Failure(result["id"], "warn", _column(expectation), result["counts"].get("unexpected_count"))
+        Failure(
+            result["id"],
+            "warn",
+            _column(expectation),
+            None if result["errored"] else result["counts"].get("unexpected_count"),
+            bool(result["errored"]),
+        )
         for expectation, result in zip(expectations, found.results, strict=True)
         if not result["success"]
     )

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
 )
 
@@ -247,6 +248,7 @@ incident = Table(
     Column("last_by", BIG, ForeignKey("validation.id")),
     Column("last_at", Instant, nullable=False),
     Column("unexpected", BIG),
+    Column("errored", Boolean, nullable=False, server_default=false()),  # the last time: it could not be judged
     Column("failures", BIG, nullable=False),
     Column("closed_by", BIG, ForeignKey("validation.id")),
     Column("closed_at", Instant),

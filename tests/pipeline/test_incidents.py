@@ -16,21 +16,34 @@ import pytest
 from click.testing import CliRunner
 
 from governance.cli.main import group
-from governance.errors import GovernanceError
+from governance.errors import GovernanceError, Refused
 from governance.lineage.index import Index
+from governance.pipeline.alerts import notice, text_of
 from governance.pipeline.incidents import Incident, assign, find, incidents, reached, settle
-from governance.state.values import Actor
-from tests.pipeline.home import FIRST, Home, month, utility_home
+from tests.pipeline.home import FIRST, Home, empty_home, month, utility_home
 
 pytestmark = pytest.mark.pipeline
 
 BAD = ["1,11010119900307001X,张三甲,-10", "2,110101199003070028,李四乙,-20", "3,110101199003070036,王五丙,30"]
-STEWARD = Actor("user:steward", "incident.assign", "r")
+ACCESS = """version: 1
+roles: [{id: steward}]
+purposes: [{id: p}]
+subjects:
+  - {name: "user:steward", roles: [steward], department: water}
+  - {name: "user:other", roles: [steward], department: power}
+  - {name: "user:chen.min", department: water}
+"""
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return utility_home(tmp_path / "home")
+
+
+@pytest.fixture
+def stewarded(home: Home) -> Home:
+    (home.folder / "catalog" / "access.yaml").write_text(ACCESS, encoding="utf-8")
+    return home
 
 
 def found(home: Home, **which: Any) -> tuple[Incident, ...]:
@@ -82,7 +95,8 @@ def test_too_large_a_share_is_an_incident_of_its_own(home: Home) -> None:
     assert {i.expectation for i in found(home, subject="power.accounts")} == {"required:kwh", "max_quarantine"}
 
 
-def test_it_knows_what_it_reaches_and_can_be_given_to_somebody(home: Home) -> None:
+def test_it_knows_what_it_reaches_and_can_be_given_to_somebody(stewarded: Home) -> None:
+    home = stewarded
     home.run(month(1))
     home.deliver("water.meters", BAD)
     home.run(month(2))
@@ -92,13 +106,44 @@ def test_it_knows_what_it_reaches_and_can_be_given_to_somebody(home: Home) -> No
             assert reached(connection, Index(), one) == ("curated.supply",)
             with pytest.raises(GovernanceError, match="no incident 999"):
                 find(connection, 999)
-        given = assign(context.database, one.id, "user:chen.min", actor=STEWARD)
+        given = assign(context, one.id, "user:chen.min", subject="user:steward")
     assert given.owner == "user:chen.min"
     assert found(home, owner="user:chen.min") == (given,)
     assert home.entries()["incident_assigned"] == 1
+    with home.opened() as context:
+        for subject in ("user:nobody", "user:other", "", "service:manage@water"):
+            with pytest.raises(Refused, match="may not assign"):
+                assign(context, one.id, "user:steward", subject=subject)
+        for owner in ("", " ", "user:nobody"):
+            with pytest.raises(Refused, match="nobody is called"):
+                assign(context, one.id, owner, subject="user:steward")
+        assert assign(context, one.id, "user:steward", subject="user:chen.min").owner == "user:steward"
+    assert home.entries()["incident_assigned"] == 2
 
 
-def test_the_command_lists_shows_and_assigns(home: Home) -> None:
+def test_one_that_could_not_be_judged_is_told_apart_from_one_that_failed(tmp_path: Path) -> None:
+    home = empty_home(tmp_path / "home")
+    wide = {"logicalType": "number", "physicalType": "DECIMAL(38,0)", "classification": "L2"}
+    home.declare("water.meters", {"a": wide, "b": wide})
+    overflows = {"type": "expect_multicolumn_sum_to_equal", "kwargs": {"column_list": ["a", "b"], "sum_total": 3}}
+    fails = {"type": "expect_table_row_count_to_equal", "kwargs": {"value": 4}, "severity": "warning"}
+    suite = {"name": "water.meters", "expectations": [overflows, fails]}
+    (home.folder / "expectations" / "water").mkdir(parents=True, exist_ok=True)
+    (home.folder / "expectations" / "water" / "meters.json").write_text(json.dumps(suite), encoding="utf-8")
+    home.deliver("water.meters", [f"{'9' * 38},{'9' * 38}"], {"a": 1, "b": 1})
+    home.run(month(1), models=False)
+    by_rule = {one.expectation.split(":")[1]: one for one in found(home)}
+    errored, failed = by_rule["expect_multicolumn_sum_to_equal"], by_rule["expect_table_row_count_to_equal"]
+    assert (errored.errored, errored.unexpected, failed.errored, failed.unexpected) == (True, None, False, None)
+    told = text_of([notice(errored, "opened", ()), notice(failed, "opened", ())]).splitlines()
+    assert "could not be judged" in told[0]
+    assert "no count" in told[1]
+    listed = CliRunner().invoke(group, ["--home", str(home.folder), "incident", "list"], catch_exceptions=False).output
+    assert (listed.count("could not be judged"), listed.count("no count")) == (1, 1)
+
+
+def test_the_command_lists_shows_and_assigns(stewarded: Home) -> None:
+    home = stewarded
     home.deliver("water.meters", BAD)
     home.run(month(1))
 
@@ -111,8 +156,9 @@ def test_the_command_lists_shows_and_assigns(home: Home) -> None:
     number = str(listed["id"])
     assert "water.meters range:reading (quarantine): 2 rows, failed 1 time" in gov("list")
     assert json.loads(gov("show", number, "--json"))["downstream"] == ["curated.supply"]
-    assert json.loads(gov("assign", number, "--to", "user:a", "--as", "user:b", "--json"))["owner"] == "user:a"
-    assert "user:a" in gov("show", number)
+    given = gov("assign", number, "--to", "user:chen.min", "--as", "user:steward", "--json")
+    assert json.loads(given)["owner"] == "user:chen.min"
+    assert "user:chen.min" in gov("show", number)
 
 
 def test_each_incident_is_told_of_once_when_it_opens_and_once_when_it_closes(home: Home) -> None:
