@@ -23,6 +23,7 @@ MEASURES = {
     "dag_parse_s": "benchmarks.dag_parse",
     "ledger": "benchmarks.ledger",
     "enforced_scan": "benchmarks.enforced_scan",
+    "postgres_rls": "benchmarks.postgres_rls",
     "policy_compile": "benchmarks.policy_compile",
     "masks": "benchmarks.masks",
     "worker_start": "benchmarks.worker_start",
