@@ -252,14 +252,24 @@ def _codes(old: Catalogue, new: Catalogue) -> Iterator[Change]:
 
 
 def _sights(old: Catalogue, new: Catalogue, at: datetime) -> Iterator[Change]:
-    """Fields of which somebody sees less, or in another form, by the new rules over the new declarations."""
-    if old.access_text == new.access_text:
+    """Fields that both have of which somebody sees less, or in another form: other rules, or other levels and tags under the same rules."""
+    if old.access_text == new.access_text and all(
+        old.models[name].contract.text_hash == new.models[name].contract.text_hash
+        for name in old.models.keys() & new.models.keys()
+    ):
         return
-    before = parse_access(old.access_text, old.access_file, new)
-    after = parse_access(new.access_text, new.access_file, new)
+    before = parse_access(old.access_text, old.access_file, old)
+    try:
+        after = parse_access(new.access_text, new.access_file, new)
+    except DeclarationError:
+        return  # its faults are told as such
     lost: dict[tuple[str, str], set[str]] = {}
     gained: dict[tuple[str, str], set[str]] = {}
-    for change in policy_diff.diff(before, after, new, at=at):
+    kept = {(name, field.name) for name, model in new.models.items() for field in model.contract.fields}
+    kept &= {(name, field.name) for name, model in old.models.items() for field in model.contract.fields}
+    for change in policy_diff.diff(before, after, new, at=at, base=old):
+        if (change.table, change.field) not in kept:
+            continue  # it came or went, which is told
         side = gained if change.direction == "gains" else lost
         side.setdefault((change.table, change.field), set()).add(change.subject)
     for (table, field), subjects in lost.items():

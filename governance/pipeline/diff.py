@@ -21,7 +21,7 @@ from governance.catalog.load import read_catalogue
 from governance.catalog.types import Catalogue
 from governance.config import Settings
 from governance.develop import analyse
-from governance.errors import Fault, GovernanceError
+from governance.errors import DeclarationError, Fault, GovernanceError
 from governance.lineage.arrays import EDGE_SCHEMA, EPISODE_SCHEMA, OPEN, Graph, edge_batch, graph, how
 from governance.lineage.edges import EdgeSet
 from governance.lineage.graph import Answer
@@ -30,6 +30,7 @@ from governance.lineage.walk import downstream
 from governance.pipeline import concerned
 from governance.pipeline.changes import Change, changes
 from governance.pipeline.impact import reached
+from governance.policy.access import parse_access
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ def diff(base: Catalogue, settings: Settings, *, at: datetime) -> Difference:
     loaded = read_catalogue(settings)
     found = changes(base, loaded.catalogue, at=at)
     declared = declared_graph(base) if found else None
-    return Difference(tuple(_reach(change, base, declared, at) for change in found if declared), loaded.faults)
+    faults = dict.fromkeys((*loaded.faults, *_access_faults(loaded.catalogue)))
+    return Difference(tuple(_reach(change, base, declared, at) for change in found if declared), tuple(faults))
 
 
 @contextmanager
@@ -102,6 +104,15 @@ def declared_graph(catalogue: Catalogue) -> Graph:
     each = [[s.id, s.output, s.stage, s.complete, s.stage, 0, OPEN] for s in sets]
     columns = [pa.array([row[number] for row in each], kind) for number, kind in enumerate(EPISODE_SCHEMA.types)]
     return graph(edges, pa.Table.from_arrays(columns, schema=EPISODE_SCHEMA))
+
+
+def _access_faults(catalogue: Catalogue) -> tuple[Fault, ...]:
+    """What the access rules have wrong over these declarations."""
+    try:
+        parse_access(catalogue.access_text, catalogue.access_file, catalogue)
+    except DeclarationError as error:
+        return error.faults
+    return ()
 
 
 def _reach(change: Change, base: Catalogue, declared: Graph, at: datetime) -> Reach:

@@ -60,22 +60,33 @@ class _Shape(NamedTuple):
 
 
 Sights = Mapping[_Class, Sight]
+_Both = tuple[_Class | None, _Class | None]
+_Tables = list[tuple[str, Mapping[_Both, tuple[str, ...]]]]
+_Shapes = dict[_Shape, list[tuple[str, Mapping[_Class, tuple[str, ...]]]]]
 _Place = tuple[str, frozenset[tuple[str, ColumnType]], frozenset[str]]
 
 
-def diff(old: Access, new: Access, catalogue: Catalogue, *, at: datetime) -> tuple[Change, ...]:
+def diff(
+    old: Access, new: Access, catalogue: Catalogue, *, at: datetime, base: Catalogue | None = None
+) -> tuple[Change, ...]:
     """Every change for every subject of either, over the curated tables of `catalogue`; sorted by subject, purpose,
-    table and field. What both decide alike is left out.
+    table and field. What both decide alike is left out. With `base` the old rules decide over its tables, and what both have is
+    compared: levels and tags may have changed too.
     """
-    shapes = _shapes(catalogue, (*old.rules, *new.rules))
-    sides = (_Side(old, shapes), _Side(new, shapes))
+    rules = (*old.rules, *new.rules)
+    shapes = _shapes(catalogue, rules)
+    former = shapes if base is None else _shapes(base, rules)
+    sides = (_Side(old, former), _Side(new, shapes))
+    pairs = _pairs(former, shapes)
     found: list[Change] = []
     for since in _instants((*old.rules, *new.rules), at):
         for subject in sorted({s.name for side in (old, new) for s in side.subjects}):
             for purpose in sorted({p.id for side in (old, new) for p in side.purposes}):
                 if any(side.concerns(subject, purpose) for side in sides):
-                    for shape, tables in shapes.items():
-                        before, after = (side.sights(subject, purpose, shape, since) for side in sides)
+                    for pair, tables in pairs.items():
+                        before, after = (
+                            side.sights(subject, purpose, s, since) for side, s in zip(sides, pair, strict=True)
+                        )
                         found += _changes(subject, purpose, tables, before, after, since)
     first: dict[object, Change] = {}
     for change in found:
@@ -208,37 +219,54 @@ class _Side:
 def _changes(
     subject: str,
     purpose: str,
-    tables: Iterable[tuple[str, Mapping[_Class, tuple[str, ...]]]],
+    tables: _Tables,
     before: Sights,
     after: Sights,
     since: datetime,
 ) -> Iterator[Change]:
-    changed: dict[_Class, tuple[Direction, Sight, Sight]] = {}
-    for own in before.keys() | after.keys():
-        was, becomes = before.get(own, Sight()), after.get(own, Sight())
+    changed: dict[_Both, tuple[Direction, Sight, Sight]] = {}
+    for both in {both for _, classes in tables for both in classes}:
+        was, becomes = (
+            Sight() if own is None else s.get(own, Sight()) for own, s in zip(both, (before, after), strict=True)
+        )
         direction = compare(was, becomes)
         if direction is not None:
-            changed[own] = direction, was, becomes
+            changed[both] = direction, was, becomes
     if not changed:
         return
     for table, classes in tables:
-        for own, fields in classes.items():
-            if own in changed:
-                direction, was, becomes = changed[own]
+        for both, fields in classes.items():
+            if both in changed:
+                direction, was, becomes = changed[both]
                 for field in fields:
                     yield Change(subject, purpose, table, field, direction, was, becomes, since)
 
 
-def _shapes(
-    catalogue: Catalogue, rules: Iterable[Rule]
-) -> dict[_Shape, list[tuple[str, Mapping[_Class, tuple[str, ...]]]]]:
+def _pairs(former: _Shapes, shapes: _Shapes) -> dict[tuple[_Shape, _Shape], _Tables]:
+    """Tables that both sides have by their two shapes, each with its fields by their two classes; None: closed to all."""
+    was = {name: (shape, classes) for shape, tables in former.items() for name, classes in tables}
+    found: dict[tuple[_Shape, _Shape], _Tables] = {}
+    for shape, tables in shapes.items():
+        for name, classes in tables:
+            if name not in was:
+                continue
+            sides = [{field: own for own, fields in c.items() for field in fields} for c in (was[name][1], classes)]
+            both: dict[_Both, tuple[str, ...]] = {}
+            for field in sorted(sides[0].keys() | sides[1].keys()):
+                own = sides[0].get(field), sides[1].get(field)
+                both[own] = (*both.get(own, ()), field)
+            found.setdefault((was[name][0], shape), []).append((name, both))
+    return found
+
+
+def _shapes(catalogue: Catalogue, rules: Iterable[Rule]) -> _Shapes:
     """Curated tables by shape, each with its fields by class."""
     rules = tuple(rules)
     tags = {tag for rule in rules for tag in (*rule.where.tags, *rule.where.without_tags)}
     named = {table for rule in rules for table in rule.where.tables}
     domains = {rule.consent.domain for rule in rules if rule.consent is not None}
     compared = {c.column for rule in rules if rule.row_filter for c in filters.comparisons(rule.row_filter)}
-    found: dict[_Shape, list[tuple[str, Mapping[_Class, tuple[str, ...]]]]] = {}
+    found: _Shapes = {}
     for name, model in catalogue.models.items():
         classes = _classes(model.contract, tags)
         filtered = frozenset((f.name, f.type) for f in model.contract.fields if f.name in compared)

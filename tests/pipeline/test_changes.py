@@ -162,6 +162,26 @@ def test_who_sees_less_breaks_and_who_sees_more_does_not(home: Home) -> None:
     assert not all(breaking for (_, _, kind), breaking in found(home).items() if kind == "mask")
 
 
+def test_who_sees_less_or_more_by_other_tags_and_levels_under_the_same_rules_is_told(home: Home) -> None:
+    holder = {**MADE["holder"], "tags": ["key"]}
+    home.declare("curated.supply", {**SUPPLY, "holder": holder}, sql=SUPPLY_SQL)
+    assert found(home) == {("curated.supply", name, "mask"): True for name in ("holder", "meter")}
+    home.declare("curated.supply", {**MADE, "reading": {**MADE["reading"], "tags": ["key"]}}, sql=SUPPLY_SQL)
+    assert found(home) == {("curated.supply", "reading", "mask"): False}
+    home.declare("curated.supply", {**MADE, "reading": {**MADE["reading"], "tags": ["other"]}}, sql=SUPPLY_SQL)
+    assert found(home) == {}
+    home.declare("curated.supply", {**MADE, "reading": {**MADE["reading"], "classification": "L4"}}, sql=SUPPLY_SQL)
+    assert found(home)["curated.supply", "reading", "mask"] is True
+
+
+def test_rules_that_do_not_hold_over_changed_contracts_are_faults(home: Home) -> None:
+    home.declare("curated.supply", {**SUPPLY, "reading": {**SUPPLY["reading"], "classification": "L3"}}, sql=SUPPLY_SQL)
+    code, told = diff(home)
+    assert (code, told["breaking"]) == (3, True)
+    assert any("unknown tag key" in str(fault) for fault in told["faults"])
+    assert [change["kind"] for change in told["changes"]] == ["level raised"]
+
+
 def test_tables_that_come_and_go_and_faults_are_told(home: Home) -> None:
     home.declare("water.pipes", {"pipe": {"logicalType": "string", "classification": "L1"}})
     (home.folder / "catalog" / "curated" / "supply.sql").unlink()
