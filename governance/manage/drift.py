@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from governance.catalog.types import Dataset, Field
 from governance.config import Settings
-from governance.manage.history import FEWEST, Place, place
+from governance.manage.history import FEWEST, Floor, Place, place
 from governance.state.values import Stored
 
 ROWS = "rows"
@@ -62,20 +62,29 @@ def metrics_of(stored: Stored, dataset: Dataset, root: Path, settings: Settings)
     return found
 
 
-def unlike(now: Mapping[str, float], before: Sequence[Mapping[str, float]]) -> tuple[Unlike, ...]:
+def unlike(
+    now: Mapping[str, float],
+    before: Sequence[Mapping[str, float]],
+    *,
+    weekday: int | None = None,
+    weekdays: Sequence[int] = (),
+) -> tuple[Unlike, ...]:
     """What of `now` is unlike `before` (oldest first). A category that was never there counts as a share of 0; a metric that fewer than
-    `history.FEWEST` earlier batches have is not judged.
+    `history.FEWEST` earlier batches have is not judged. With the weekdays of all of them a rhythm of the week is no drift (`history`).
     """
     names = {name: now.get(name, 0.0) for name in {*now, *(n for one in before for n in one if _is_share(n))}}
+    days = tuple(weekdays) if weekday is not None else (0,) * len(before)
     judged = {}
     for name, value in sorted(names.items()):
         known = [one.get(name, 0.0) if _is_share(name) and _has_column(one, name) else one.get(name) for one in before]
-        numbers = [number for number in known if number is not None]
+        numbers = [(number, day) for number, day in zip(known, days, strict=True) if number is not None]
         if len(numbers) >= FEWEST:
-            judged[name] = (value, numbers)
+            judged[name] = (value, [number for number, _ in numbers], [day for _, day in numbers])
     found = []
-    for name, (value, numbers) in judged.items():
-        at = place(value, numbers, floor=_floor(name, numbers), among=len(judged))
+    for name, (value, earlier, of_days) in judged.items():
+        at = place(
+            value, earlier, floor=_floor(name, now.get(ROWS, 0.0)), among=len(judged), weekday=weekday, weekdays=of_days
+        )
         if at is not None and at.unlike:
             column = name.partition(":")[2].partition(":")[0]
             found.append(Unlike(f"drift:{name}"[:255], column, at))
@@ -130,12 +139,12 @@ def _has_column(metrics: Mapping[str, float], name: str) -> bool:
     return any(other.startswith(prefix) for other in metrics)
 
 
-def _floor(name: str, numbers: Sequence[float]) -> float:
-    """The least deviation that counts: what a steward would not look at twice."""
+def _floor(name: str, rows: float) -> Floor:
+    """The least deviation that counts: what a steward would not look at twice, of a small batch's shares what chance makes of them."""
     metric = name.partition(":")[0]
     if metric in _FLOORS:
-        return _FLOORS[metric]
-    return max(1.0 if metric == ROWS else 1e-9, 0.02 * abs(sorted(numbers)[len(numbers) // 2]))
+        return Floor(_FLOORS[metric], rows=rows)
+    return Floor(1.0 if metric == ROWS else 1e-9, 0.02, proportional=metric == ROWS)
 
 
 def _quoted(name: str) -> str:

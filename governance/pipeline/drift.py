@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert, select
 
@@ -32,17 +33,17 @@ def examine(context: Context, dataset: Dataset, batch: str, run: str) -> tuple[s
     with context.database.read() as connection:
         row = batches.find(connection, batch)
         known = connection.execute(select(batch_profile.c.unlike).where(batch_profile.c.batch == batch)).scalar()
-        before = history(connection, row) if row is not None else ()
+        before = history(connection, row) if row is not None else {}
     if row is None or row.stored is None:
         raise NotReady(f"batch {batch} is not stored", where=dataset.name, do="store it first")
     if known is None:
         metrics = metrics_of(row.stored, dataset, context.lake.root, context.settings)
-        known = _record(context, dataset, row, metrics, unlike(metrics, before), run, len(before))
+        known = _record(context, dataset, row, metrics, _unlike(row, metrics, before), run, len(before))
     return tuple(json.loads(known)) if dataset.drift == "stop" else ()
 
 
-def history(connection: Connection, row: BatchRow) -> tuple[Mapping[str, float], ...]:
-    """Metrics of the newest batches of earlier windows that were let in, oldest first; of a window its last revision."""
+def history(connection: Connection, row: BatchRow) -> Mapping[datetime, Mapping[str, float]]:
+    """Metrics of the newest batches of earlier windows that were let in by the window's start, oldest first; of a window its last revision."""
     c, b = batch_profile.c, tables.batch.c
     query = (
         select(c.window_start, c.metrics)
@@ -50,12 +51,22 @@ def history(connection: Connection, row: BatchRow) -> tuple[Mapping[str, float],
         .where(c.dataset == row.dataset, c.window_start < row.window.start, b.status.in_(("judged", "replaced")))
         .order_by(c.window_start.desc(), b.revision.desc())
     )
-    found: dict[object, Mapping[str, float]] = {}
+    found: dict[datetime, Mapping[str, float]] = {}
     for start, text in connection.execute(query):
         if start not in found and len(found) == MOST:
             break
-        found.setdefault(start, json.loads(text))
-    return tuple(found.values())[::-1]
+        if start not in found:
+            found[start] = json.loads(text)
+    return dict(reversed(found.items()))
+
+
+def _unlike(
+    row: BatchRow, metrics: Mapping[str, float], before: Mapping[datetime, Mapping[str, float]]
+) -> tuple[Unlike, ...]:
+    """Windows of a day or less are held against their own weekdays where the week has a rhythm."""
+    daily = row.window.end - row.window.start <= timedelta(days=1)
+    weekday = row.window.start.weekday() if daily else None
+    return unlike(metrics, tuple(before.values()), weekday=weekday, weekdays=[start.weekday() for start in before])
 
 
 def _record(

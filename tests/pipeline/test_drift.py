@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,30 @@ def test_an_unlike_batch_warns_or_stops_and_a_like_one_closes_the_incident(
         home.run(day(2), models=False)
     with home.opened() as context, context.database.read() as connection:
         assert incidents(connection) == ()
+
+
+def test_a_quiet_saturday_after_five_weeks_of_quiet_weekends_is_no_drift(tmp_path: Path) -> None:
+    home = empty_home(tmp_path)
+    home.declare("water.meters", METERS, mode="append", drift="warn")
+    home.deliver("water.meters", lines(100))
+    home.run(day(0), models=False)  # a Monday
+    with home.opened() as context, context.database.unit_of_work() as tx:
+        first = dict(tx.execute(select(tables.batch)).one()._mapping)
+        profile = dict(tx.execute(select(tables.batch_profile)).one()._mapping)
+        metrics = json.loads(profile["metrics"])
+        for number in range(1, 36):
+            at = DAY - timedelta(days=number)
+            own = {"id": f"{first['id']}-{number}", "status": "replaced", "window_start": at}
+            rows = (10.0 if at.weekday() > 4 else 40.0) + number % 2
+            tx.execute(insert(tables.batch).values({**first, **own}))
+            told = {"batch": own["id"], "window_start": at, "metrics": json.dumps({**metrics, "rows": rows})}
+            tx.execute(insert(tables.batch_profile).values({**profile, **told}))
+    for number, rows, unlike in ((5, 10, False), (6, 40, True)):
+        home.deliver("water.meters", lines(100)[:rows])
+        home.run(day(number), models=False)
+        with home.opened() as context, context.database.read() as connection:
+            (seen, *_) = observations(connection, kind="drift")
+        assert ("drift:rows" in {failure.expectation for failure in seen.failures}) == unlike
 
 
 def test_without_the_word_nothing_is_measured(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ def _line(failure: Failure, facts: Mapping[str, Any]) -> SeenLine:
         return SeenLine(failure.expectation, "errored", "could not be judged")
     place = (facts.get("unlike") or {}).get(failure.expectation)
     if place is not None:
-        says = f"{place['score']:.1f} deviations from the median of its history, {place['limit']:.1f} are usual"
+        history = "weekday" if place.get("weekday") else "history"
+        says = f"{place['score']:.1f} deviations from the median of its {history}, {place['limit']:.1f} are usual"
         return SeenLine(failure.expectation, state, says)
     return SeenLine(failure.expectation, state, "" if failure.unexpected is None else f"{failure.unexpected:,} rows")
 
@@ -115,7 +116,7 @@ def _counted(kind: str, facts: Mapping[str, Any]) -> Iterator[str]:
             ("min_rows", "at least {:,} agreed"),
             ("max_rows", "at most {:,} agreed"),
         ),
-        "drift": (("metrics", "{:,} metrics"), ("batches", "against {:,} earlier batches"), ("season", "{}")),
+        "drift": (("metrics", "{:,} metrics"), ("batches", "against {:,} earlier batches")),
         "freshness": (
             ("frequency", "every {}"),
             ("latency", "within {}"),
