@@ -34,7 +34,9 @@ _TITLES = {
 @click.command("impact")
 @click.argument("field", metavar="TABLE.COLUMN")
 @click.option("--as", "subject", help="Only what this subject may know of; the rest is counted.")
-@click.option("--as-of", "as_of", type=INSTANT, help="By the lineage as it was recorded at this instant.")
+@click.option(
+    "--as-of", "as_of", type=INSTANT, help="As it was recorded at this instant: lineage, declarations, release, rules."
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
 def command(home: Path | None, field: str, subject: str | None, as_of: datetime | None, as_json: bool) -> None:

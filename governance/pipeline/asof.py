@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from governance.catalog.load import catalogue_of_texts
 from governance.catalog.types import Catalogue
@@ -95,6 +96,12 @@ def catalogue_at(connection: Connection, at: datetime, settings: Settings) -> Ca
     return loaded.catalogue
 
 
+def shown_at(connection: Connection, table: str, at: datetime) -> Row[Any] | None:
+    """The snapshot that readers of a table saw at `at` (a row of `lake_snapshot`); None before its first."""
+    shown = select(lake_snapshot).where(lake_snapshot.c.table_name == table, lake_snapshot.c.recorded_at <= at)
+    return connection.execute(shown.order_by(lake_snapshot.c.sequence.desc()).limit(1)).first()
+
+
 def catalogue_of(context: Context, at: datetime) -> Catalogue:
     """`catalogue_at`, of an open home."""
     with context.database.read() as connection:
@@ -120,8 +127,7 @@ def _declared(connection: Connection, table: str, at: datetime) -> Iterator[Fact
 
 def _data(connection: Connection, table: str, at: datetime) -> Iterator[Fact]:
     """What readers saw, and the run that made it."""
-    shown = select(lake_snapshot).where(lake_snapshot.c.table_name == table, lake_snapshot.c.recorded_at <= at)
-    snapshot = connection.execute(shown.order_by(lake_snapshot.c.sequence.desc()).limit(1)).first()
+    snapshot = shown_at(connection, table, at)
     if snapshot is not None:
         yield Fact("snapshot", str(snapshot.snapshot), snapshot.recorded_at)
     made = select(run).where(run.c.output == table, run.c.recorded_at <= at, run.c.outcome.not_in(NOT_IN_FORCE))

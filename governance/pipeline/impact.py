@@ -9,17 +9,21 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from governance.catalog.types import Catalogue
 from governance.errors import NotReady
 from governance.keys.names import KeyName
 from governance.lineage.graph import ROWS, Answer, Node
 from governance.lineage.index import Index
 from governance.lineage.store_edges import LANDED_PREFIX, source_name
 from governance.pipeline import concerned
+from governance.pipeline.asof import catalogue_at, shown_at
 from governance.pipeline.concerned import Touched
 from governance.pipeline.context import Context
 from governance.pipeline.lineage_sight import narrowed, seen_by
 from governance.use import release
 from governance.use.published import Published, read_published
+from governance.use.published_at import published_at
+from governance.use.release_past import live_at
 
 LIMIT = 200_000
 """Columns that an answer of impact holds at most; one that is cut says so."""
@@ -67,15 +71,15 @@ _PARTS = (
 def impact(
     context: Context, table: str, column: str, *, subject: str | None = None, as_of: datetime | None = None
 ) -> Impact:
-    """What depends on a column now (or did at `as_of`, by the declarations of now). `subject`: only what they may know of, the rest
-    counted. Raises Refused when they may not know of the column itself.
+    """What depends on a column now, or did at `as_of`, by the declarations and the release of then. `subject`: only what they may know of
+    now, the rest counted. Raises Refused when they may not know of the column itself.
     """
     with context.database.read() as connection:
         index = Index(context.settings.lineage / "graph")
         answer = index.downstream(connection, table, column, limit=LIMIT, as_of=as_of)
         if subject is not None:
             answer = narrowed(answer, seen_by(subject, context.catalogue, at=context.database.clock()), subject)
-        return _concerned(context, connection, answer, subject)
+        return _concerned(context, connection, answer, subject, as_of)
 
 
 def reached(answer: Answer) -> tuple[set[Node], set[Node]]:
@@ -91,15 +95,19 @@ def reached(answer: Answer) -> tuple[set[Node], set[Node]]:
     return values - {answer.root}, {link.target for link in answer.links} - values - {answer.root}
 
 
-def _concerned(context: Context, connection: Connection, answer: Answer, subject: str | None) -> Impact:
-    catalogue = context.catalogue
+def _concerned(
+    context: Context, connection: Connection, answer: Answer, subject: str | None, as_of: datetime | None
+) -> Impact:
+    catalogue = context.catalogue if as_of is None else _of_then(context, connection, as_of)
     values, rows = reached(answer)
     touched = concerned.touched(catalogue, {answer.root, *values, *rows})
-    released = release.live(connection)
+    released = release.live(connection) if as_of is None else live_at(connection, as_of)
     tables = set(touched)
     own = {source_name(dataset) for dataset in catalogue.datasets.values()}
     outside = {n.table for n in (*values, *rows) if ":" in n.table and not n.table.startswith(LANDED_PREFIX)} - own
-    keys = () if subject is not None else tuple(sorted({str(key) for key in _keys(context, connection, touched)}))
+    keys = (
+        () if subject is not None else tuple(sorted({str(key) for key in _keys(context, connection, touched, as_of)}))
+    )
     return Impact(
         root=answer.root,
         values=tuple(sorted(values)),
@@ -111,35 +119,54 @@ def _concerned(context: Context, connection: Connection, answer: Answer, subject
         policies=tuple(sorted(concerned.policies(catalogue, touched))),
         keys=keys,
         releases=(released[0],) if released is not None and tables.intersection(released[1]["tables"]) else (),
-        consumers=tuple(sorted(_consumers(context, connection, touched, subject))),
+        consumers=tuple(sorted(_consumers(context, connection, catalogue, touched, subject, as_of))),
         outside=tuple(sorted(outside)),
         cut=answer.cut,
     )
 
 
-def _keys(context: Context, connection: Connection, touched: Touched) -> Iterator[KeyName]:
+def _of_then(context: Context, connection: Connection, at: datetime) -> Catalogue:
+    """The declarations of then; none where nothing was declared."""
+    try:
+        return catalogue_at(connection, at, context.settings)
+    except NotReady:
+        return Catalogue({}, {}, {}, {}, context.catalogue.access_file, "version: 1\n", {})
+
+
+def _keys(context: Context, connection: Connection, touched: Touched, as_of: datetime | None) -> Iterator[KeyName]:
     """Keys that reading the touched columns of what is stored takes."""
     for table, names in touched.items():
-        snapshot = context.lake.snapshot(table, connection)
+        then = shown_at(connection, table, as_of) if as_of is not None else None
+        snapshot = context.lake.snapshot(table, connection) if as_of is None else then.snapshot if then else None
         if snapshot is not None:
             there = {column.name for column in context.lake.schema(table, snapshot).columns}
             yield from context.lake.keys(table, snapshot, sorted(names & there))
 
 
-def _consumers(context: Context, connection: Connection, touched: Touched, asker: str | None) -> Iterator[str]:
+def _consumers(
+    context: Context,
+    connection: Connection,
+    catalogue: Catalogue,
+    touched: Touched,
+    asker: str | None,
+    as_of: datetime | None,
+) -> Iterator[str]:
     """Who sees a touched column of a published table, for which purpose; one who asks for themselves sees only themselves."""
     try:
-        published = read_published(connection, catalogue=context.catalogue, lake=context.lake)
+        if as_of is None:
+            published = read_published(connection, catalogue=catalogue, lake=context.lake)
+        else:
+            published = published_at(connection, as_of, catalogue=catalogue, lake=context.lake)
     except NotReady:
         return
     for subject in published.access.subjects:
         for purpose in published.access.purposes:
-            if asker in (None, subject.name) and _uses(context, published, subject.name, purpose.id, touched):
+            at = as_of or context.database.clock()
+            if asker in (None, subject.name) and _uses(published, subject.name, purpose.id, touched, at):
                 yield f"{subject.name} for {purpose.id}"
 
 
-def _uses(context: Context, published: Published, subject: str, purpose: str, touched: Touched) -> bool:
-    at = context.database.clock()
+def _uses(published: Published, subject: str, purpose: str, touched: Touched, at: datetime) -> bool:
     for table in touched:
         if table in published.snapshots:
             restrictions = published.restrictions(subject, purpose, table, at=at)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import func, select
 
 from governance.cli.main import group
 from governance.errors import Refused
@@ -16,6 +17,7 @@ from governance.lineage.graph import Node
 from governance.lineage.ingest import keep
 from governance.lineage.ingest_flows import read
 from governance.pipeline.impact import impact
+from governance.state import tables
 from tests.lineage.openlineage import columns, dataset, field, run_event
 from tests.pipeline.home import ACCOUNTS, METERS, SUPPLY_SQL, USE, Home, empty_home, month
 from tests.pipeline.test_asof import ACCESS
@@ -101,10 +103,23 @@ def test_the_commands_say_it_in_words_and_of_the_past(home: Home) -> None:
     assert "2 hold its values: curated.supply.kwh, db:board.n" in text
     assert text.endswith("complete\n")
     before = datetime(2020, 1, 1, tzinfo=UTC).isoformat()
-    assert json.loads(asked(home, "impact", "power.accounts.kwh", "--as-of", before, "--json"))["values"] == []
+    empty = json.loads(asked(home, "impact", "power.accounts.kwh", "--as-of", before, "--json"))
+    assert not any(empty[name] for name in ("values", "rows", "models", "policies", "releases", "consumers", "keys"))
     narrow = asked(home, "lineage", "power.accounts.kwh", "--downstream", "--as", "user:clerk")
     assert "not complete: 1 columns are hidden from user:clerk" in narrow
     assert "db:board" not in narrow
+
+
+def test_between_run_and_release_nobody_saw_it_published(home: Home) -> None:
+    with home.opened() as context, context.database.read() as connection:
+        run_at = connection.execute(
+            select(func.max(tables.run.c.recorded_at)).where(tables.run.c.stage == "develop")
+        ).scalar_one()
+    with home.opened() as context:
+        now, then = (impact(context, "power.accounts", "kwh", as_of=at) for at in (context.database.clock(), run_at))
+        assert now == impact(context, "power.accounts", "kwh")
+    assert (then.models, then.keys, then.policies) == (now.models, now.keys, now.policies)
+    assert (then.releases, then.consumers, then.outside) == ((), (), ())
 
 
 def test_a_column_that_is_not_declared_is_a_wrong_name(home: Home, tmp_path: Path) -> None:
