@@ -28,6 +28,7 @@ from governance.cli.access_options import (
 )
 from governance.cli.access_sign import approve_command, sign_command
 from governance.cli.query import as_text
+from governance.cli.signing import one_of
 
 if TYPE_CHECKING:
     from governance.use.request_state import Request
@@ -132,20 +133,38 @@ def list_command(home: Path | None, subject: str | None, as_json: bool) -> None:
 @click.argument("request")
 @as_option
 @because_option
+@click.option("--key", type=KEY_FILE, help="Their Ed25519 key (PEM).")
+@click.option("--signature", help="A signature (hex) made elsewhere, instead of --key.")
 @json_option
 @click.pass_obj
-def decline_command(home: Path | None, request: str, subject: str, because: str, as_json: bool) -> None:
-    """Decline a request, with a reason that whoever asked finds in the list.
+def decline_command(
+    home: Path | None,
+    request: str,
+    subject: str,
+    because: str,
+    key: Path | None,
+    signature: str | None,
+    as_json: bool,
+) -> None:
+    """Decline a request by a signature, with a reason that whoever asked finds in the list.
 
-    Example: gov access decline REQUEST --as user:wang --because "years are enough: ask for a mask"
+    Example: gov access decline REQUEST --as user:wang --key wang.pem --because "years are enough: ask for a mask"
     """
-    from governance.use.requests import decline
+    from governance.use.request_state import find
+    from governance.use.requests import decline, document_hash, refusal
+    from governance.use.signatures import DECLINES
 
+    one_of(key, signature)
     context = open_home(home)
+    if key is not None:
+        with context.database.read() as connection:
+            document = refusal(find(connection, request), because=because)
+        signature = sign_with(key)(DECLINES, document_hash(document))
     decline(
         request,
         subject=subject,
         because=because,
+        signature=signature or "",
         catalogue=context.catalogue,
         database=context.database,
         actor=actor_of(subject),

@@ -24,7 +24,8 @@ from governance.cli.signing import one_of, private_key
 @click.argument("request")
 @narrowing_options
 @click.option("--verdict", type=click.Choice(["justified", "misused"]), help="Of a break-glass: sign its review.")
-@click.option("--because", default="", help="With --verdict: the reason, in a sentence.")
+@click.option("--decline", is_flag=True, help="Sign that the request is declined.")
+@click.option("--because", default="", help="With --verdict or --decline: the reason, in a sentence.")
 @click.option("--key", required=True, type=KEY_FILE, help="Ed25519 key (PEM).")
 @json_option
 @click.pass_obj
@@ -35,25 +36,31 @@ def sign_command(
     fields: tuple[str, ...],
     until: str | None,
     verdict: Any,
+    decline: bool,
     because: str,
     key: Path,
     as_json: bool,
 ) -> None:
-    """Sign an approval (all of it, or what the options leave of it) or a review elsewhere; prints the signature (hex).
+    """Sign an approval (all of it, or what the options leave of it) a refusal or a review elsewhere; prints the signature (hex).
 
-    The same options go with the signature to `gov access approve`, or `gov access review`.
+    The same options go with the signature to `gov access approve`, `decline` or `review`.
 
     Example: gov access sign REQUEST --key wang.pem
     """
     from governance.use.break_glass import review
     from governance.use.request_state import find
-    from governance.use.requests import approval, document_hash
-    from governance.use.signatures import APPROVES, REVIEWS, sign
+    from governance.use.requests import approval, document_hash, refusal
+    from governance.use.signatures import APPROVES, DECLINES, REVIEWS, sign
+
+    if decline and verdict is not None:
+        raise click.UsageError("--verdict is of a break-glass, --decline of a request")
 
     with open_home(home).database.read() as connection:
         found = find(connection, request)
     if verdict is not None:
         words, document = REVIEWS, review(found, verdict=verdict, because=because)
+    elif decline:
+        words, document = DECLINES, refusal(found, because=because)
     else:
         words, document = APPROVES, approval(found, narrowing_of(action, fields, until))
     signature = sign(words, document_hash(document), private_key(key))

@@ -2,7 +2,7 @@
 approver of access.yaml answers.
 
 The run's id is that of the request, so each is asked about once. Airflow's human-in-the-loop task only carries the answer: what counts is
-the Ed25519 signature over the approval's hash, which `use.requests.approve` verifies.
+the Ed25519 signature over the answer's hash, which `use.requests.approve` and `decline` verify.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ WAITING, ANSWERED = "access_requests", "access_request"
 OPTIONS = ["Approve", "Decline"]
 EVERY = "*/10 * * * *"
 FORM = {
-    "signature": "Signature over the approval (hex); not needed to decline",
+    "signature": "Signature of gov access sign (hex)",
     "action": "Give less: mask:<mask> or aggregate_only(k)",
     "only": "Give only these fields, comma between",
     "until": "Give it for a shorter time: day or instant on which it is over",
-    "because": "To decline: why",
+    "because": "To decline: why, as it was signed",
 }
 """What an approver fills in: empty where nothing is to be said."""
 

@@ -46,7 +46,8 @@ def described(context: Context, request_id: str) -> str:
     signs = f"gov access sign {request.id} --key KEY.pem"
     return (
         f"{told}\n\nThe reason is in `gov access list`. To approve, sign with `{signs}` (`--action`, `--only` and `--until` "
-        "give less) and paste the signature; give the same action, fields and end below. To decline, say why."
+        "give less) and paste the signature; give the same action, fields and end below. To decline, sign with "
+        "`--decline --because WHY` and give the same reason below."
     )
 
 
@@ -54,7 +55,7 @@ def decide(
     context: Context, request_id: str, *, subject: str, chosen: str, answer: Mapping[str, str], run: str = ""
 ) -> str:
     """Record what `subject` answered: by `use.requests.approve`, which wants their signature over exactly what is given,
-    or `decline`; returns which. Recording the same approval again changes nothing.
+    or `decline`, which wants it as well; returns which. Recording the same answer again changes nothing.
 
     `answer`: signature, action, only (fields, comma between), until, because; all text, empty where nothing was given.
     Raises Refused.
@@ -65,6 +66,7 @@ def decide(
             request_id,
             subject=subject,
             because=answer.get("because", ""),
+            signature=answer.get("signature", "").strip(),
             catalogue=context.catalogue,
             database=context.database,
             actor=actor,

@@ -151,19 +151,38 @@ def approve(
     return signed
 
 
+def refusal(request: Request, *, because: str) -> Mapping[str, Json]:
+    """The document that whoever declines a request signs."""
+    return {"v": 1, "what": "decline", "request": request.id, "because": reason(because)}
+
+
 def decline(
-    request_id: str, *, subject: str, because: str, catalogue: Catalogue, database: Database, actor: Actor
+    request_id: str,
+    *,
+    subject: str,
+    because: str,
+    signature: str,
+    catalogue: Catalogue,
+    database: Database,
+    actor: Actor,
 ) -> None:
-    """Refuse a request, with a reason. Raises Refused unless `subject` is an approver and the request is open."""
-    _require_approver(access_of(catalogue), subject)
-    at = database.clock()
+    """Refuse a request, with a reason. Raises Refused unless `subject` is an approver whose key signed exactly this, and the
+    request is open. The same again changes nothing.
+    """
+    access, at = access_of(catalogue), database.clock()
+    _require_approver(access, subject)
     with database.unit_of_work() as tx:
         request = _request(tx, request_id)
+        document = refusal(request, because=because)
+        signed = document_hash(document)
+        signatures.require(access, subject, signatures.DECLINES, signed, signature)
+        decided = request.step("declined")
+        if decided is not None and decided.signature == signature:
+            return
         if request.status(at) != "asked":
             raise Refused(f"the request is {request.status(at)}", where=request.id[:16])
-        document: Mapping[str, Json] = {"v": 1, "what": "decline", "request": request.id, "because": reason(because)}
-        step = add_step(tx, request, "declined", subject=subject, document=document, at=at)
-        facts = {"request": request.id, "approver": subject, "step": step}
+        step = add_step(tx, request, "declined", subject=subject, document=document, signature=signature, at=at)
+        facts: dict[str, Json] = {"request": request.id, "approver": subject, "step": step, "signature": signature}
         history.record(tx, "access_declined", facts, actor=actor, database=database, at=at)
 
 

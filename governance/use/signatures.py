@@ -1,7 +1,7 @@
 """Signatures of people over what they decided: Ed25519 over a few words and the 64 hex digits of the document's hash.
 
 The words keep a signature from being taken for another decision: an approval of a request is none of a release, nor a
-review of a break-glass. Approvals, reviews and consents are an approver's; a break-glass and a withdrawal are signed by
+review of a break-glass. Approvals, refusals, reviews and consents are an approver's; a break-glass and a withdrawal are signed by
 whoever makes them, with the `public_key` that access.yaml has of them, or their key as an approver.
 """
 
@@ -17,6 +17,7 @@ from governance.errors import Refused
 from governance.policy.access import Access
 
 APPROVES = "gov access approve "
+DECLINES = "gov access decline "
 REVIEWS = "gov access review "
 BREAKS = "gov access break-glass "
 ENDS = "gov access withdraw "

@@ -87,11 +87,16 @@ def test_a_request_goes_from_asking_to_its_end_by_command(folder: Path, gov) -> 
     assert explained(gov, "born", "user:zhao", "research")["outcome"] == "none"
 
 
-def test_a_request_may_be_declined(gov) -> None:
+def test_a_request_may_be_declined(folder: Path, gov) -> None:
     request = json.loads(gov(*ASK, "--table", "curated.person", "--json")[1])["request"]
     words = ("access", "decline", request, "--because", "ask for less")
-    assert gov(*words, "--as", "user:li")[0] == 1
-    assert gov(*words, "--as", "user:wang")[:2] == (0, "declined by user:wang\n")
+    signature = gov(
+        "access", "sign", request, "--decline", "--because", "ask for less", "--key", str(folder / "wang.pem")
+    )[1].strip()
+    assert gov(*words, "--as", "user:wang")[0] == 2
+    assert gov(*words, "--as", "user:li", "--signature", signature)[0] == 1
+    assert gov(*words, "--as", "user:wang", "--signature", signature)[:2] == (0, "declined by user:wang\n")
+    assert gov(*words, "--as", "user:wang", "--key", str(folder / "wang.pem"))[0] == 0
     told = {entry["request"]: entry for entry in json.loads(gov("access", "list", "--json")[1])}[request]
     assert (told["status"], told["steps"][0]["document"]["because"]) == ("declined", "ask for less")
 

@@ -15,9 +15,9 @@ from governance.pipeline.context import Context, open_context
 from governance.policy.lattice import Outcome
 from governance.state.values import Actor
 from governance.use.request_state import find
-from governance.use.requests import Narrowing, approval, document_hash
+from governance.use.requests import Narrowing, approval, document_hash, refusal
 from governance.use.requests import ask as ask_for
-from governance.use.signatures import APPROVES, REVIEWS, sign
+from governance.use.signatures import APPROVES, DECLINES, REVIEWS, sign
 from tests.orchestrate.airflow_process import ask
 from tests.orchestrate.conftest import make_home
 
@@ -66,6 +66,7 @@ def test_an_approver_answers_in_airflow_and_only_a_true_signature_approves(conte
         ("steward", "Anything", true),
         ("steward", "Decline", {}),  # without a reason
         ("engineer", "Decline", {"because": "no"}),
+        ("steward", "Decline", {"because": "no"}),  # unsigned
         ("steward", "Approve", true),
         ("steward", "Approve", true),
         ("steward", "Decline", {"because": "too late"}),
@@ -76,7 +77,7 @@ def test_an_approver_answers_in_airflow_and_only_a_true_signature_approves(conte
     assert found["states"] == [{"waiting": "success", "put": "success"}, {"waiting": "success", "put": "skipped"}]
     refused = ["AirflowFailException", "asked"]
     approved = ["success", "approved"]
-    assert found["outcomes"] == [refused] * 9 + [approved, approved, ["AirflowFailException", "approved"]]
+    assert found["outcomes"] == [refused] * 10 + [approved, approved, ["AirflowFailException", "approved"]]
     assert name in found["shown"]
     assert request in found["shown"]
 
@@ -86,7 +87,10 @@ def test_what_is_shown_in_airflow_names_no_reason_and_what_was_decided_waits_no_
 
     request = asked(context)
     assert REASON not in described(context, request)
-    answer = {"because": "years are enough"}
+    because = "years are enough"
+    with context.database.read() as connection:
+        document = refusal(find(connection, request), because=because)
+    answer = {"because": because, "signature": sign(DECLINES, document_hash(document), demo_key())}
     assert decide(context, request, subject="user:steward", chosen="Decline", answer=answer) == "declined"
     assert waiting(context) == ()
     context.database.close()

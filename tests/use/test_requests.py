@@ -14,8 +14,8 @@ from governance.policy.lattice import Outcome
 from governance.state.tables_use import access_request, access_step
 from governance.use import release
 from governance.use.request_state import find, read_all
-from governance.use.requests import Narrowing, approval, approve, ask, decline, document_hash, withdraw
-from governance.use.signatures import APPROVES, ENDS, REVIEWS, sign, signer
+from governance.use.requests import Narrowing, approval, approve, ask, decline, document_hash, refusal, withdraw
+from governance.use.signatures import APPROVES, DECLINES, ENDS, REVIEWS, sign, signer
 from governance.use.who_sees import explain, who_sees
 from tests.use.asking import ask as answered
 from tests.use.asking import ledger, rows, under_way
@@ -255,9 +255,21 @@ def test_what_was_declined_or_withdrawn_stays_so(home):
     request = asked(home, "born")
     known = {"catalogue": home.catalogue, "database": home.database, "actor": home.actor()}
     with pytest.raises(Refused, match="is no approver"):
-        decline(request, subject="user:li", because="no", **known)
-    decline(request, subject="user:wang", because="years are enough", **known)
+        decline(request, subject="user:li", because="no", signature="", **known)
+    with home.database.read() as connection:
+        document = refusal(find(connection, request), because="years are enough")
+    right = sign(DECLINES, document_hash(document), STEWARD_KEY)
+    for wrong in ("", sign(APPROVES, document_hash(document), STEWARD_KEY)):
+        with pytest.raises(Refused, match="not that of an approver"):
+            decline(request, subject="user:wang", because="years are enough", signature=wrong, **known)
+    with pytest.raises(Refused, match="not that of an approver"):
+        decline(request, subject="user:wang", because="another reason", signature=right, **known)
+    assert status(home, request) == "asked"
+    for _ in range(2):
+        decline(request, subject="user:wang", because="years are enough", signature=right, **known)
     assert status(home, request) == "declined"
+    [entry] = ledger(home, "access_declined")
+    assert (entry["facts"]["step"], entry["facts"]["signature"]) == (document_hash(document), right)
     with pytest.raises(Refused, match="is declined"):
         approved(home, request)
     again = asked(home, "born")
