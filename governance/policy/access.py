@@ -73,13 +73,15 @@ from governance.catalog.types import Catalogue, Level
 from governance.errors import DeclarationError, Fault
 from governance.policy.access_faults import meaning_faults
 from governance.policy.administrators import Administrators, administrator_faults
-from governance.policy.filters import Written
+from governance.policy.filters import Written, without_forms
 from governance.policy.lattice import Outcome
 from governance.policy.permits import BreakGlass
+from governance.policy.shapes import rest_of, shape_faults
 from governance.policy.source import Source, read_yaml
 
 Names = tuple[str, ...]
-_FILTERS = frozenset({"Compare", "And", "Or", "Not"})
+_NAMED = {"roles": "id", "purposes": "id", "subjects": "name"}
+"""Sections whose entries others name."""
 _CONSENT = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
@@ -250,35 +252,25 @@ def parse_access(text: str, file: str, catalogue: Catalogue) -> Access:
     try:
         access = Access.model_validate(source.data)
     except ValidationError as error:
-        faults = dict.fromkeys(_shape_fault(source, dict(item)) for item in error.errors(include_url=False))
-        raise DeclarationError(tuple(faults)) from None
-    faults = dict.fromkeys(
-        (*meaning_faults(access, source, catalogue), *administrator_faults(access, source, catalogue))
-    )
+        raise DeclarationError(
+            (*shape_faults(source, error, place_of=without_forms), *_of_the_rest(source, error, catalogue))
+        ) from None
+    faults = _meaning(access, source, catalogue)
     if faults:
-        raise DeclarationError(tuple(faults))
+        raise DeclarationError(faults)
     return access
 
 
-_YAML_WORDS = {
-    "tuple_type": "a list",
-    "model_type": "keys and values",
-    "dict_type": "keys and values",
-    "string_type": "text",
-    "bool_type": "true, false",
-    "int_type": "a whole number",
-}
+def _meaning(access: Access, source: Source, catalogue: Catalogue) -> tuple[Fault, ...]:
+    return tuple(
+        dict.fromkeys((*meaning_faults(access, source, catalogue), *administrator_faults(access, source, catalogue)))
+    )
 
 
-def _shape_fault(source: Source, item: Mapping[str, Any]) -> Fault:
-    place = tuple(part for part in item["loc"] if part not in _FILTERS)
-    match item["type"]:
-        case "extra_forbidden":
-            return source.fault(place, "unknown key", do="remove or correct it")
-        case "missing":
-            return source.fault(place, "is missing", do="add it")
-        case _:
-            if allowed := _YAML_WORDS.get(item["type"]):
-                return source.fault(place, "the wrong type", allowed, "correct it")
-            found, _, allowed = str(item["msg"]).removeprefix("Value error, ").partition("; allowed: ")
-            return source.fault(place, found, allowed, "correct it")
+def _of_the_rest(source: Source, error: ValidationError, catalogue: Catalogue) -> tuple[Fault, ...]:
+    """Faults of meaning in what has the right shape, where that can be told apart."""
+    rest = rest_of(source, [item["loc"] for item in error.errors(include_url=False)], named=_NAMED)
+    try:
+        return _meaning(Access.model_validate(rest.data), rest, catalogue) if rest is not None else ()
+    except ValidationError:
+        return ()

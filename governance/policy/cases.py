@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -29,6 +29,7 @@ from governance.errors import DeclarationError, Fault
 from governance.policy.access import Access, Rule
 from governance.policy.decide import Column, Decider, Decision
 from governance.policy.lattice import Outcome
+from governance.policy.shapes import shape_faults
 from governance.policy.source import Source, read_yaml
 
 FILE = "access.cases.yaml"
@@ -100,19 +101,7 @@ def parse_cases(text: str, file: str) -> tuple[Source, Cases]:
     try:
         return source, Cases.model_validate(source.data)
     except ValidationError as error:
-        items: list[Mapping[str, Any]] = [dict(item) for item in error.errors(include_url=False)]
-    raise DeclarationError(tuple(dict.fromkeys(_form_fault(source, item) for item in items)))
-
-
-def _form_fault(source: Source, item: Mapping[str, Any]) -> Fault:
-    match item["type"]:
-        case "extra_forbidden":
-            return source.fault(item["loc"], "unknown key", ", ".join(Case.model_fields), "remove or correct it")
-        case "missing":
-            return source.fault(item["loc"], "is missing", do="add it")
-        case _:
-            found, _, allowed = str(item["msg"]).removeprefix("Value error, ").partition("; allowed: ")
-            return source.fault(item["loc"], found, allowed, "correct it")
+        raise DeclarationError(shape_faults(source, error)) from None
 
 
 def _unknown(source: Source, number: int, case: Case, access: Access, catalogue: Catalogue) -> Iterator[Fault]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from sqlglot import exp
 
 from governance.catalog.types import ColumnType
@@ -74,7 +74,7 @@ class Compare(_Model):
     """One column against a literal, a list of literals, a session attribute or nothing."""
 
     column: str
-    op: Comparison | Membership | Nullness
+    op: Literal[Comparison, Membership, Nullness]
     value: Scalar | None = None
     values: Annotated[tuple[Scalar, ...], Field(strict=False)] = ()
     session: str | None = None
@@ -123,9 +123,30 @@ class Consented(_Model):
         return f"consent:{self.domain}:{self.scope}:{self.version}"
 
 
-Written = Compare | And | Or | Not
+def _form(written: object) -> str:
+    """Which form is meant: by its key, so that errors speak of that form alone."""
+    if isinstance(written, Mapping):
+        return next((f"{key}-filter" for key in ("and", "or", "not") if key in written), "comparison")
+    forms: dict[type, str] = {And: "and-filter", Or: "or-filter", Not: "not-filter"}
+    return forms.get(type(written), "comparison")
+
+
+Written = Annotated[
+    Annotated[Compare, Tag("comparison")]
+    | Annotated[And, Tag("and-filter")]
+    | Annotated[Or, Tag("or-filter")]
+    | Annotated[Not, Tag("not-filter")],
+    Discriminator(_form),
+]
 """What access.yaml may say."""
-RowFilter = Written | Consented
+RowFilter = Compare | And | Or | Not | Consented
+
+
+def without_forms(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The place of an error without what pydantic calls the forms of a filter."""
+    return tuple(part for part in place if part not in ("comparison", "and-filter", "or-filter", "not-filter"))
+
+
 And.model_rebuild()
 Or.model_rebuild()
 Not.model_rebuild()

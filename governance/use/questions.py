@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,6 +38,7 @@ from governance.catalog.types import Field as Column
 from governance.config import Settings
 from governance.errors import DeclarationError, Fault
 from governance.policy.access import Access, parse_access
+from governance.policy.shapes import shape_faults
 from governance.policy.source import Source, read_yaml
 
 FILE = "attestations.yaml"
@@ -127,27 +128,13 @@ def parse_questions(text: str, file: str, catalogue: Catalogue, access: Access) 
     try:
         parsed = Questions.model_validate(source.data)
     except ValidationError as error:
-        items: list[Mapping[str, Any]] = [dict(item) for item in error.errors(include_url=False)]
-        raise DeclarationError(tuple(dict.fromkeys(_form_fault(source, item) for item in items))) from None
+        raise DeclarationError(shape_faults(source, error, place_of=lambda place: (*place[:2], *place[3:]))) from None
     faults = [fault for number, _ in enumerate(parsed.questions) for fault in _faults(source, parsed, number)]
     for number, question in enumerate(parsed.questions):
         faults += _beside(source, question, ("questions", number), catalogue, access)
     if faults:
         raise DeclarationError(tuple(faults))
     return parsed
-
-
-def _form_fault(source: Source, item: Mapping[str, Any]) -> Fault:
-    place = tuple(part for part in item["loc"] if part not in ("relation", "age_at_least") or part == item["loc"][-1])
-    match item["type"]:
-        case "extra_forbidden":
-            return source.fault(place, "unknown key", "the keys of governance/use/questions.py", "remove or correct it")
-        case "missing":
-            return source.fault(place, "is missing", do="add it")
-        case "union_tag_invalid" | "union_tag_not_found":
-            return source.fault((*place, "kind"), "not a kind of question", "relation, age_at_least", "choose one")
-        case _:
-            return source.fault(place, str(item["msg"]), do="correct it")
 
 
 def _faults(source: Source, parsed: Questions, number: int) -> Iterator[Fault]:
