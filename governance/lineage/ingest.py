@@ -124,17 +124,17 @@ def _row(told: Told, subject: str, at: datetime) -> dict[str, Any]:
 
 def _put_in_force(tx: Connection, events: Sequence[Told], at: datetime) -> None:
     """Write what changes: a confirmed flow's last word, a replaced flow's end, a new flow."""
-    lost = failed(tx, {told.run for told in events if told.run and told.event_type != "COMPLETE"})
-    take_back(tx, lost & {told.run for told in events if told.event_type in FAILED}, at=at)
-    told_of = [told for told in events if told.run not in lost and told.event_type not in FAILED]
-    flows = [(told, flow) for told in told_of for flow in told.flows]
+    take_back(tx, failed(tx, {told.run for told in events if told.event_type in FAILED}), at=at)
+    flows = [(told, flow) for told in events if told.event_type not in FAILED for flow in told.flows]
     before = _in_force(tx, {flow.output for _, flow in flows})
+    lost = failed(tx, {told.run for told, flow in flows if _begins(told, flow, before)})
+    flows = [(told, flow) for told, flow in flows if told.run not in lost] if lost else flows
     after = dict(before)
     edges = {}
     for told, flow in flows:
         key = (flow.output, told.job)
         if _replaces(told, flow, after.get(key)):
-            edge_set = flow.edges.id
+            edge_set = flow.edge_set
             edges[edge_set] = flow.edges
             same = (old := before.get(key)) is not None and old.edge_set == edge_set
             after[key] = _Force(old.id if same and old else None, told.run, flow.detail, edge_set, told.event_time)
@@ -157,6 +157,12 @@ def _put_in_force(tx: Connection, events: Sequence[Told], at: datetime) -> None:
             tx.execute(one.values({name: bindparam(name) for name in rows[0] if name != "flow"}), rows)
     if made:
         tx.execute(insert(lineage_flow), made)
+
+
+def _begins(told: Told, flow: Flow, before: Mapping[tuple[str, str], _Force]) -> bool:
+    """Whether an event says something new of a run that has not ended by it."""
+    old = before.get((flow.output, told.job))
+    return told.event_type not in ("", "COMPLETE") and (old is None or old.edge_set != flow.edge_set)
 
 
 def _in_force(tx: Connection, outputs: set[str]) -> dict[tuple[str, str], _Force]:

@@ -30,11 +30,12 @@ _SUBTYPES: Final[Mapping[str | None, Subtype]] = {name: name for name in get_arg
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What one output is made from, as one event says it, and in how much `detail`."""
+    """What one output is made from, as one event says it, and in how much `detail`. `edge_set` is the id of `edges`."""
 
     output: str
     detail: int
     edges: EdgeSet
+    edge_set: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,8 @@ def _flow(output: str, detail: int, edges: Iterable[Edge], own: str) -> Flow:
         if not (edge.input_column.isprintable() and edge.output_column.isprintable()):
             raise NotTaken("a field's name that is not printable")
     known = not any(edge.input_column == edge.output_column == ROWS for edge in found)
-    return Flow(output, detail, EdgeSet(output, STAGE, found, complete=known))
+    edge_set = EdgeSet(output, STAGE, found, complete=known)
+    return Flow(output, detail, edge_set, edge_set.id)
 
 
 def _entries(event: Mapping[str, Any]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
