@@ -112,7 +112,8 @@ def correct_command(home: Path | None, dataset: str, patch: Path, subject: str, 
     """
     from governance.pipeline.quarantine import correct
 
-    _say(correct(_context(home), dataset, patch, subject=subject, because=because), as_json)
+    done = correct(_context(home), dataset, patch, subject=subject, because=because)
+    _say(done, as_json, already="already let in")
 
 
 @command.command("release")
@@ -138,7 +139,8 @@ def release_command(
     """
     from governance.pipeline.quarantine import release
 
-    _say(release(_context(home), dataset, selection_of(rows, rules), subject=subject, because=because), as_json)
+    done = release(_context(home), dataset, selection_of(rows, rules), subject=subject, because=because)
+    _say(done, as_json, already="already let in")
 
 
 @command.command("reject")
@@ -164,7 +166,8 @@ def reject_command(
     """
     from governance.pipeline.quarantine import reject
 
-    _say(reject(_context(home), dataset, selection_of(rows, rules), subject=subject, because=because), as_json)
+    done = reject(_context(home), dataset, selection_of(rows, rules), subject=subject, because=because)
+    _say(done, as_json, already="already rejected")
 
 
 def selection_of(rows: tuple[str, ...], rules: tuple[str, ...]) -> Selection:
@@ -191,7 +194,7 @@ def _context(home: Path | None) -> Context:
     return open_context(load_settings(home))
 
 
-def _say(done: Repaired, as_json: bool) -> None:
+def _say(done: Repaired, as_json: bool, *, already: str) -> None:
     if as_json:
         click.echo(json.dumps(asdict(done), ensure_ascii=False))
         return
@@ -199,7 +202,7 @@ def _say(done: Repaired, as_json: bool) -> None:
         "let in": done.passed,
         "rejected": done.rejected,
         "still held": done.held,
-        "already decided": done.already,
+        already: done.already,
         "left, since they broke other rules too": done.others,
     }
     click.echo("; ".join(f"{rows:,} {what}" for what, rows in parts.items() if rows) or "nothing to do")

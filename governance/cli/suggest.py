@@ -32,6 +32,9 @@ def command(home: Path | None, dataset: str, accept: str | None, refuse: str | N
     context = open_context(load_settings(home))
     found = proposals(context, dataset)
     accepted, refused = _chosen(found, accept, "--accept"), _chosen(found, refuse, "--refuse")
+    both = [n for n, proposal in enumerate(found, 1) if proposal in accepted and proposal in refused]
+    if both:
+        raise click.UsageError(f"proposal {both[0]} is in both --accept and --refuse")
     if as_json:
         told = [
             {"number": n, **asdict(p), "accepted": p in accepted, "refused": p in refused}

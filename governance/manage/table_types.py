@@ -25,6 +25,7 @@ from governance.manage.sql import (
     needs_number,
     needs_order,
     negate,
+    not_null,
     number,
     text,
 )
@@ -98,8 +99,22 @@ def quantiles(c: Call) -> Compiled:
     values = [_double(c.filtered(call("quantile_disc", needs_number(field), number(float(q))))) for q in points]
     if not field.encrypted:
         return c.table([field], exp.Array(expressions=values))
-    holds = [_inside(v, field, low, high) for v, (low, high) in zip(values, bounds, strict=True)]
+    holds = [_near(v, low, high) for v, (low, high) in zip(values, bounds, strict=True)]
     return c.table([field], all_of(holds), holds=True)
+
+
+def _near(value: Node, low: float | None, high: float | None) -> Node:
+    """GX's own comparison: of quantiles, what is close to a bound is in; without a value none is."""
+    parts = [not_null(value.copy())]
+    if low is not None:
+        parts.append(exp.GTE(this=value.copy(), expression=number(low - _tolerance(low))))
+    if high is not None:
+        parts.append(exp.LTE(this=value.copy(), expression=number(high + _tolerance(high))))
+    return all_of(parts)
+
+
+def _tolerance(bound: float) -> float:
+    return 1e-8 + 1e-4 * abs(bound)
 
 
 def distinct_count(c: Call) -> Compiled:

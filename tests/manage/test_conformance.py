@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from governance.catalog.types import Level
 from governance.manage.registry import SUPPORTED
 from tests.manage.tables import Judged, dataset, expect, field, judged
 
@@ -224,6 +226,28 @@ def test_a_sum_over_columns_may_be_larger_than_a_column() -> None:
     equal = expect("expect_multicolumn_sum_to_equal", column_list=["i", "j"], sum_total=2 * most)
     ours = judged(DATASET, table_of([(most, most, None, None, None), (most, 1, None, None, None)]), equal)
     assert ours.results[0]["result"]["unexpected_count"] == 1
+
+
+def test_quantiles_of_an_encrypted_column_are_decided_in_the_pass_as_gx_decides() -> None:
+    sealed = replace(DATASET, fields=(replace(DATASET.fields[0], classification=Level.L3), *DATASET.fields[1:]))
+    ranges: tuple[list[float | None], ...] = (
+        [0, 10_000],
+        [10_000.5, 20_000],
+        [0, 9_999.5],
+        [10_002, None],
+        [None, 9_990],
+        [None, None],
+    )
+    entries = tuple(
+        expect("expect_column_quantile_values_to_be_between", column="i", quantile_ranges={"quantiles": [0.5], "value_ranges": [r]})
+        for r in ranges
+    )  # fmt: skip
+    table = table_of([(10_000, 1, None, None, None)] * 3)
+    ours = judged(sealed, table, *entries)
+    assert [r["success"] for r in ours.results] == [r["success"] for r in pandas_results(table, entries)]
+    assert not any("10000" in str(r["result"]) for r in ours.results)
+    nothing = judged(sealed, table_of([(None, 1, None, None, None)]), entries[-1])
+    assert not nothing.results[0]["success"]
 
 
 def test_like_patterns_are_sql_s() -> None:

@@ -307,10 +307,13 @@ def test_several_batches_are_decided_on_in_one_commit(home: Context) -> None:
     lawful(home, month=2)
 
 
-def test_versions_are_not_released_but_may_be_rejected(tmp_path: Path) -> None:
-    home = make(tmp_path, "snapshot_diff")
-    with pytest.raises(Refused, match="snapshot_diff"):
+@pytest.mark.parametrize("mode", ["snapshot_diff", "upsert"])
+def test_versions_are_not_released_but_may_be_rejected(tmp_path: Path, mode: str) -> None:
+    home = make(tmp_path, mode)
+    with pytest.raises(Refused, match=f"{mode} are versions .*allowed: reject"):
         release(home, NAME, rows(2), **MEI)
+    with pytest.raises(Refused, match=f"{mode} are versions .*collect again"):
+        correct(home, NAME, patch_of(tmp_path, PATCH), **MEI)
     assert reject(home, NAME, rows(2), **MEI).rejected == 1
     lawful(home)
 
@@ -480,6 +483,7 @@ def test_the_command_goes_the_whole_way(home: Context, tmp_path: Path) -> None:
     assert "1 let in" in gov(tmp_path, "correct", NAME, "--patch", str(tmp_path / "patch.csv"), *who).output
     assert "2 rejected" in gov(tmp_path, "reject", NAME, "--rows", f"{batch()}:4,L5", *who).output
     assert "1 let in" in gov(tmp_path, "release", NAME, "--rule", "required:name", *who).output
+    assert "1 already let in" in gov(tmp_path, "release", NAME, "--rows", f"{batch(1)}:1", *who).output
     assert counts(home) == (7, 1, 4, 2, 2)
     lawful(home)
 

@@ -119,3 +119,6 @@ def test_accepted_ones_are_in_the_suite_and_refused_ones_are_never_proposed_agai
     wrong = CliRunner().invoke(group, ["--home", str(home.folder), "suggest", NAME, "--accept", "999"])
     assert wrong.exit_code == 2
     assert "there is no proposal 999" in wrong.output
+    both = CliRunner().invoke(group, ["--home", str(home.folder), "suggest", NAME, "--accept", "1,2", "--refuse", "2"])
+    assert both.exit_code == 2
+    assert "proposal 2 is in both" in both.output
