@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from governance.errors import GovernanceError, StorageError
 from governance.keys.names import KeyStore
+from governance.lake.encodings import compression, dictionary_columns, encodings, leaf_paths
 from governance.lake.kms import Encryptor
 from governance.lake.schema import LakeSchema, arrow_schema
 from governance.lake.specs import TableSpec
@@ -37,7 +38,6 @@ FOOTER_ID = 0
 ROW_GROUP_ROWS = 500_000
 _CHUNK_ROWS = 122_880
 _CHUNK_BYTES = 64 << 20
-_LOOK_ROWS = 20_000
 
 
 class TableWriter:
@@ -131,7 +131,7 @@ class TableWriter:
         chunk = pa.Table.from_batches(self._pending, schema=self._arrow)
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
         if self._dictionary is None:
-            self._dictionary = _dictionary_columns(self._spec, chunk)
+            self._dictionary = dictionary_columns(self._spec, chunk)
         self._put(chunk)
 
     def _put(self, chunk: pa.Table | None) -> None:
@@ -183,10 +183,11 @@ class TableWriter:
         writer = pq.ParquetWriter(
             temporary,
             self._arrow,
-            compression=_compression(self._arrow),
+            compression=compression(self._arrow),
             use_dictionary=self._dictionary or False,
-            column_encoding=_encodings(self._arrow, self._dictionary or ()) or None,
-            write_statistics=[path for name, path in _leaf_paths(self._arrow) if name in clear],
+            column_encoding=encodings(self._arrow, self._dictionary or ()) or None,
+            write_statistics=[path for name, path in leaf_paths(self._arrow) if name in clear],
+            store_decimal_as_integer=True,  # as Iceberg has it, up to 18 digits
             **options,
         )
         writer.add_key_value_metadata(
@@ -263,37 +264,6 @@ def _by_current(spec: TableSpec, chunk: pa.Table) -> list[tuple[bool | None, pa.
     current = pc.fill_null(chunk.column("_current"), False)
     parts = [(True, chunk.filter(current)), (False, chunk.filter(pc.invert(current)))]
     return [(value, rows) for value, rows in parts if rows.num_rows]
-
-
-def _dictionary_columns(spec: TableSpec, chunk: pa.Table) -> list[str]:
-    """Leaf paths worth a dictionary: as the spec says, else those with few distinct values among the first rows."""
-    look, chosen = chunk.slice(0, _LOOK_ROWS), []
-    flags = {column.name: column.dictionary for column in spec.columns}
-    for name, path in _leaf_paths(chunk.schema):
-        flag, kind = flags.get(name), chunk.schema.field(name).type
-        if flag is None and not pa.types.is_nested(kind) and not pa.types.is_boolean(kind):
-            flag = pc.count_distinct(look.column(name)).as_py() * 10 <= look.num_rows
-        if flag:
-            chosen.append(path)
-    return chosen
-
-
-def _compression(schema: pa.Schema) -> dict[str, str]:
-    """By leaf path; tokens are random bytes, which do not get smaller."""
-    tokens = {field.name for field in schema if pa.types.is_fixed_size_binary(field.type)}
-    return {path: "none" if name in tokens else "zstd" for name, path in _leaf_paths(schema)}
-
-
-def _encodings(schema: pa.Schema, dictionary: Sequence[str]) -> dict[str, str]:
-    """Whole numbers, dates and times without a dictionary as their differences: smaller, and cheaper to compress."""
-    whole = (pa.types.is_integer, pa.types.is_date, pa.types.is_timestamp)
-    names = (field.name for field in schema if any(is_whole(field.type) for is_whole in whole))
-    return {name: "DELTA_BINARY_PACKED" for name in names if name not in dictionary}
-
-
-def _leaf_paths(schema: pa.Schema) -> list[tuple[str, str]]:
-    """(column, path of its leaf in Parquet)."""
-    return [(f.name, f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name) for f in schema]
 
 
 def sync(path: Path) -> None:

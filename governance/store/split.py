@@ -33,6 +33,8 @@ class Counter:
     unexpected: dict[int, int] = field(default_factory=dict)
     skipped: dict[int, int] = field(default_factory=dict)
     errors: set[int] = field(default_factory=set)
+    asked: frozenset[str] = field(init=False)
+    """Columns that say what is wrong with a row: nobody reads them of one that passed."""
     _type_bits: dict[str, int] = field(init=False)
     _skips: tuple[Skip, ...] = field(init=False)
     _flags: dict[str, str] = field(init=False)
@@ -42,6 +44,8 @@ class Counter:
         self._flags = {speaks: flag(n) for n, speaks in enumerate(self.plan.flags())}
         types = ((r.columns[0], bit) for bit, r in enumerate(self.plan.reasons) if r.id.startswith("type:"))
         self._type_bits = dict(types)
+        numbers = range(self.plan.words)
+        self.asked = frozenset({RAW, *map(word, numbers), *map(error_word, numbers), *self._flags.values()})
 
     def add(self, batch: pa.RecordBatch, words: Words) -> None:
         self.rows += batch.num_rows
@@ -104,10 +108,16 @@ def split(plan: Plan, batch: pa.RecordBatch, counter: Counter) -> Parts:
         bad &= ~dropped
     counter.quarantined += int(bad.sum())
     good = ~(bad | dropped) if dropped.size else ~bad
-    passed = batch if good.all() else batch.filter(pa.array(good))
+    passed = batch if good.all() else _filtered(counter, batch, pa.array(good))
     if not bad.any():
         return Parts(passed, batch.slice(0, 0), pa.array([], REASONS_TYPE))
     return Parts(passed, batch.take(pa.array(np.flatnonzero(bad))), _reasons(plan, [values[bad] for values in words]))
+
+
+def _filtered(counter: Counter, batch: pa.RecordBatch, good: pa.BooleanArray) -> pa.RecordBatch:
+    """The good rows, without what only the others are asked for. Column by column: filtering a batch takes half as long again."""
+    names = [name for name in batch.schema.names if name not in counter.asked]
+    return pa.RecordBatch.from_arrays([batch.column(name).filter(good) for name in names], names=names)
 
 
 def passed_rows(plan: Plan, batch: pa.RecordBatch, id_of_batch: str) -> pa.RecordBatch:
