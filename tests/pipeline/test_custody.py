@@ -30,6 +30,7 @@ from governance.keys.remote import RemoteKeyStore
 from governance.pipeline.context import Context, open_context
 from governance.pipeline.quarantine_export import export
 from governance.pipeline.quarantine_rows import ITEMS, opened
+from governance.pipeline.record_trace import record_trace
 from governance.pipeline.run import new_run, run_all
 from governance.state.tables import grant as grant_table
 from governance.state.tables import in_force, release, text
@@ -225,6 +226,34 @@ def test_a_steward_exports_what_is_set_aside_with_its_own_token_and_a_repair_is_
     finally:
         context.database.close()
         without.database.close()
+
+
+@pytest.mark.parametrize("by", ["meter", "person_no"])
+def test_a_trace_by_a_clear_field_or_a_token_works_with_the_auditors_own_token(served: Served, by: str) -> None:
+    number = next(str(row["person_no"]) for row in served.asked() if row["holder"] == "张三甲")
+    key = {"meter": "1", "person_no": number}[by]
+    context, without = served.context("li"), served.context()
+    try:
+        given = {"subject": "user:li", "purpose": "care", "by": [by]}
+        found = record_trace(context, "curated.supply", [[key]], **given)
+        assert {(row.table, row.row) for row in found.rows if row.value} == {("water.meters", 1), ("power.accounts", 1)}
+        if by == "person_no":
+            with pytest.raises(GovernanceError):
+                record_trace(without, "curated.supply", [[key]], **given)
+            assert _custody(served)[-1]["why"] == "no valid token of user:li was presented"
+    finally:
+        context.database.close()
+        without.database.close()
+
+
+def test_a_trace_that_would_open_what_the_sources_keep_closed_is_refused(served: Served) -> None:
+    context = served.context("li")
+    try:
+        with pytest.raises(Refused, match="water/water.meters/L3"):
+            record_trace(context, "curated.supply", [["张三甲"]], subject="user:li", purpose="care", by=["holder"])
+        assert "water/water.meters/L3" in _custody(served)[-1]["why"]
+    finally:
+        context.database.close()
 
 
 @pytest.mark.parametrize("login", ["", "wang"])
