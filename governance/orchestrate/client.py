@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -90,21 +90,22 @@ class Airflow:
 
     def approve(self, dag_id: str, run_id: str, task_id: str, signature: str) -> None:
         """Answer an approval with the steward's signature over the release hash. Raises GovernanceError when the user may not."""
-        self._answer(dag_id, run_id, task_id, {"chosen_options": ["Approve"], "params_input": {"signature": signature}})
+        self.answer(dag_id, run_id, task_id, "Approve", {"signature": signature})
 
     def reject(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Answer an approval with no."""
-        self._answer(dag_id, run_id, task_id, {"chosen_options": ["Reject"], "params_input": {"signature": ""}})
+        self.answer(dag_id, run_id, task_id, "Reject", {"signature": ""})
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, chosen: str, given: Mapping[str, str]) -> None:
+        """Answer what a task asks a person: one of its options, and what its form takes."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._call("PATCH", path, json={"chosen_options": [chosen], "params_input": dict(given)})
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         answer = self._call(
             "GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         )
         return answer["value"]
-
-    def _answer(self, dag_id: str, run_id: str, task_id: str, body: dict[str, Any]) -> None:
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
-        self._call("PATCH", path, json=body)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         """The answer's JSON; a server error is asked again a few times (Airflow's SQLite answers so when it is busy)."""

@@ -17,9 +17,14 @@ from governance.config import Settings, load_settings
 from governance.demo.steward import sign
 from governance.errors import GovernanceError
 from governance.orchestrate import demo
+from governance.orchestrate.access import ANSWERED, FORM, WAITING
 from governance.orchestrate.client import Airflow
 from governance.orchestrate.environment import password
 from governance.orchestrate.serve import airflow
+from governance.pipeline.context import Context, open_context
+from governance.use.request_state import find
+from tests.orchestrate.conftest import make_home
+from tests.orchestrate.test_access import asked, signed
 
 pytestmark = [pytest.mark.airflow, pytest.mark.pipeline, pytest.mark.xdist_group("airflow")]
 
@@ -118,6 +123,34 @@ def test_only_the_assigned_steward_may_answer_and_only_a_true_signature_publishe
         steward.trigger(PUBLISH, "rejected")
         tasks = answered(steward, "rejected", lambda task: steward.reject(PUBLISH, "rejected", task))
         assert (tasks["approve"]["state"], tasks["publish"]["state"]) == ("failed", "upstream_failed")
+
+
+def test_a_request_of_access_is_put_before_the_approver_answered_and_granted(tmp_path: Path) -> None:
+    context = open_context(load_settings(make_home(tmp_path)))
+    request = asked(context)
+    given = {**dict.fromkeys(FORM, ""), "signature": signed(context, request)}
+    with airflow(context.settings) as served, Airflow(served.url) as steward, Airflow(served.url) as engineer:
+        steward.login("steward", password(context.settings, "steward"))
+        engineer.login("engineer", password(context.settings, "engineer"))
+        steward.trigger(WAITING, "look")
+        waits = waited_for(lambda: next(iter(steward.open_approvals(ANSWERED)), None))["task_instance"]
+        assert (waits["dag_run_id"], state_of(context, request)) == (request, "asked")
+        with pytest.raises(GovernanceError, match="403"):
+            engineer.answer(ANSWERED, request, waits["task_id"], "Approve", given)
+        steward.answer(ANSWERED, request, waits["task_id"], "Approve", given)
+        waited_for(lambda: [r for r in steward.runs(ANSWERED) if r["state"] in ("success", "failed")])
+        assert {t["task_id"]: t["state"] for t in steward.tasks(ANSWERED, request)} == {
+            "show": "success",
+            "answer": "success",
+            "record": "success",
+        }
+    assert state_of(context, request) == "approved"
+    context.database.close()
+
+
+def state_of(context: Context, request: str) -> str:
+    with context.database.read() as connection:
+        return find(connection, request).status(context.database.clock())
 
 
 def answered(client: Airflow, run_id: str, answer: Callable[[str], None]) -> dict[str, Any]:

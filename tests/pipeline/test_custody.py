@@ -249,7 +249,7 @@ def test_a_trace_by_a_clear_field_or_a_token_works_with_the_auditors_own_token(s
 def test_a_trace_that_would_open_what_the_sources_keep_closed_is_refused(served: Served) -> None:
     context = served.context("li")
     try:
-        with pytest.raises(Refused, match="water/water.meters/L3"):
+        with pytest.raises(Refused, match=r"water/water\.meters/L3"):
             record_trace(context, "curated.supply", [["张三甲"]], subject="user:li", purpose="care", by=["holder"])
         assert "water/water.meters/L3" in _custody(served)[-1]["why"]
     finally:
