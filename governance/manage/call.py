@@ -51,6 +51,8 @@ class Call:
         names = self.kwargs.get("column_list")
         if not isinstance(names, list) or len(names) < 2:
             raise Unfit("column_list is not a list of at least two columns", "names of columns")
+        if len(set(map(str, names))) < len(names):
+            raise Unfit("column_list names a column twice", "each column once", "remove one of them")
         return tuple(self.named(name, "column_list") for name in names)
 
     def values(self, key: str) -> list[Any]:

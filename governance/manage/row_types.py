@@ -121,7 +121,7 @@ def to_be_json_parseable(c: Call) -> Compiled:
 
 
 def pair_a_greater_than_b(c: Call) -> Compiled:
-    a, b = _pair(c)
+    a, b = _comparable(*_pair(c))
     kind = exp.GTE if c.kwargs.get("or_equal") else exp.GT
     return _two(c, negate(kind(this=column(a.name), expression=column(b.name))))
 

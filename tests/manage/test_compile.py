@@ -144,6 +144,8 @@ BAD = [
     (expect("expect_column_values_to_match_regex", column="id", regex="a"), "of type integer"),
     (expect("expect_column_values_to_match_regex", column="name", regex=r"[\S_]"), "within brackets"),
     (expect("expect_column_pair_values_to_be_equal", column_A="id", column_B="name"), "of different types"),
+    (expect("expect_column_pair_values_a_to_be_greater_than_b", column_A="name", column_B="id"), "different types: integer, string"),
+    (expect("expect_compound_columns_to_be_unique", column_list=["id", "id"]), "names a column twice"),
     (expect("expect_compound_columns_to_be_unique", column_list=["id", "name"], ignore_row_if="neither"), "ignore_row_if: 'neither'"),
     (expect("expect_column_pair_values_to_be_equal", column_A="id", column_B="amount", ignore_row_if="never"), "ignore_row_if: 'never'"),
     (expect("expect_column_values_to_be_between", column="name", min_value="a"), "which has no bounds"),
