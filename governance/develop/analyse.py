@@ -2,7 +2,8 @@
 
 Inherited classification of an output column is the highest level of its DIRECT sources (aggregates included:
 `max(id_number)` is an id number); unclassified is above L4. A column without DIRECT sources, such as `count(*)`,
-inherits L1. A token column has its field's level. The contract must declare at least that, or the model's head lowers
+inherits L1. A token column has its field's level. Where lineage is declared, each output column inherits from all that
+the model reads. The contract must declare at least that, or the model's head lowers
 it with evidence: `-- gov.declassify: total L2 because ...`.
 
 A contract field `f` with an identifier domain needs the model to select `f__token` too, so that others can join on it
@@ -20,10 +21,11 @@ from governance.develop.declared import with_declared
 from governance.develop.deps import Dep, Trace
 from governance.develop.keys import keys_of
 from governance.develop.output import check_faults, contract_faults, output_types
-from governance.develop.overlooked import overlooked
+from governance.develop.overlooked import overlooked, unnamed
 from governance.develop.parse import Parsed, line_of, parse_select
 from governance.develop.repeat import repeat_faults
 from governance.develop.trace import Tracer
+from governance.develop.uses import Use
 from governance.errors import Fault
 from governance.lineage.edges import Edge, EdgeSet
 
@@ -41,8 +43,10 @@ def analyse(model: Model, catalogue: Catalogue) -> Analysis:
     columns, bind_faults = output_types(model.sql, model.file, parsed.schema)
     trace, unmatched = _named(trace, columns, model.file)
     names = [name for name, _ in columns]
-    trace, unknown = with_declared(model, trace, [*unknown, *unmatched], names, parsed.schema.columns)
-    classification = {name: _inherited(deps, catalogue) for name, deps in trace.columns.items()}
+    lacking = [*unknown, *unmatched]
+    trace, unknown = with_declared(model, trace, lacking, names, parsed.schema.columns)
+    everything = _all_read(trace) if lacking else frozenset[Dep]()
+    classification = {name: _inherited(deps | everything, catalogue) for name, deps in trace.columns.items()}
     faults = [*unknown, *bind_faults, *contract_faults(columns, model), *_level_faults(classification, model)]
     if model.tolerance is None:
         faults += repeat_faults(parsed, model.file, catalogue)
@@ -103,6 +107,7 @@ def _traced(parsed: Parsed, file: str) -> tuple[Trace, list[Fault]]:
     unknown = [(u.found, u.node) for u in tracer.unknown]
     for column in overlooked(parsed.scope.expression, tracer.followed):
         unknown.append((f"the use of {column.sql('duckdb')} could not be followed", column))
+    unknown += unnamed(parsed.scope.expression)
     allowed, do = "SQL whose columns can be followed", "write it plainly"
     return trace, sorted({Fault(file, line_of(node), "lineage", found, allowed, do) for found, node in unknown})
 
@@ -126,6 +131,14 @@ def _edges(trace: Trace) -> tuple[Edge, ...]:
 
 def _edge(dep: Dep, column: str) -> Edge:
     return Edge(dep.input, dep.column, column, dep.use.kind, dep.use.subtype, dep.use.masking)
+
+
+def _all_read(trace: Trace) -> frozenset[Dep]:
+    """Every column that is read, as if values came from it: what is declared is a person's word, and a column that is read to
+    filter or to join can come out by what nobody could follow.
+    """
+    every = trace.rows.union(*trace.columns.values())
+    return frozenset(dep._replace(use=Use("DIRECT", "TRANSFORMATION")) for dep in every)
 
 
 def _inherited(deps: Iterable[Dep], catalogue: Catalogue) -> Level | None:

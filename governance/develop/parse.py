@@ -13,6 +13,7 @@ from sqlglot.optimizer.scope import Scope, build_scope
 from sqlglot.schema import MappingSchema
 
 from governance.catalog.types import Catalogue
+from governance.develop.overlooked import units
 from governance.develop.schema import Schema, schema_of
 from governance.errors import Fault
 
@@ -41,6 +42,9 @@ def parse_select(sql: str, file: str, catalogue: Catalogue) -> Parsed:
         return Parsed((), empty, None, (Fault(file, 1, "sql", kinds, "one SELECT", "keep one SELECT in the file"),))
     tree = statements[0]
     inputs, faults = _inputs(tree, file, catalogue)
+    for unit in units(sql):
+        found, do = f"the unit {unit} is a column", "spell the units out: CASE WHEN ... THEN date_trunc('month', ...)"
+        faults = (*faults, Fault(file, 1, "sql", found, "a text: 'day', 'month', ...", do))
     schema = schema_of(catalogue, inputs)
     if faults:
         return Parsed(inputs, schema, None, faults)

@@ -78,6 +78,9 @@ def plan_trace(
     wanted = set(read) | ({column} if column else set())
     made = rewrite(tree, needed=None if column is None else wanted)
     trace = _traced(counted(made.tree), placer.sources)
+    if unknown := wanted - trace.columns.keys():
+        found = f"the lineage of {', '.join(sorted(unknown))} is declared, not found: its rows cannot be followed"
+        raise NotReady(found, where=table, do="read gov lineage; trace the tables that it names")
     outputs = [name for name in trace.columns if name != PROVENANCE]
     values = {name: _direct(trace.columns[name]) for name in outputs}
     asked = values[column] if column is not None else frozenset[int]().union(*values.values())

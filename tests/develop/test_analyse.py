@@ -225,6 +225,14 @@ def test_lineage_that_cannot_be_found_is_refused_until_it_is_declared() -> None:
     assert found.classification["name"] == Level.L3
 
 
+def test_a_declared_column_has_the_level_of_all_that_is_read() -> None:
+    """A column that is read to filter comes out by what nobody followed, whatever was declared."""
+    lie = STARRED.replace("name from police.residents.name because", "name from police.residents.division because")
+    assert analyse(declared(lie), catalogue()).classification["name"] == Level.L1
+    filtered = lie + " AND name IS NOT NULL"
+    assert analyse(declared(filtered), catalogue()).classification["name"] == Level.L3
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -369,6 +369,16 @@ def test_columns_that_are_not_read_do_not_matter(name: str, filled: duckdb.DuckD
         "SELECT (",
         "PIVOT social.insured ON kind USING sum(salary)",
         "SELECT s.a.* FROM (SELECT {'b': name, 'c': division} AS a FROM police.residents) s",
+        "SELECT CAST(r AS VARCHAR) AS z FROM police.residents r WHERE r.name IS NOT NULL",
+        "SELECT r['name'] AS z FROM police.residents r WHERE r.name IS NOT NULL",
+        "SELECT division FROM police.residents r GROUP BY r, division",
+        "WITH c AS (SELECT name, division FROM police.residents) SELECT CAST(c AS VARCHAR) AS z FROM c WHERE name > 'a'",
+        "SELECT #2 AS z FROM police.residents WHERE name IS NOT NULL",
+        "SELECT name.upper() AS z FROM police.residents WHERE name IS NOT NULL",
+        "SELECT upper(name).lower() AS z FROM police.residents WHERE name IS NOT NULL",
+        "SELECT division FROM police.residents WHERE name.length() > 1",
+        "SELECT date_trunc(division, birth_date) AS z FROM police.residents",
+        "SELECT date_diff(division, birth_date, DATE '2020-01-01') AS z FROM police.residents",
     ],
 )
 def test_what_cannot_be_followed_is_a_fault_and_incomplete(sql: str) -> None:
