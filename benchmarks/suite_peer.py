@@ -10,6 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+COLUMNS = [
+    "order_id",
+    "code",
+    "name",
+    "status",
+    "region",
+    "amount",
+    "quantity",
+    "ordered_on",
+    "shipped_on",
+    "lot",
+    "seq",
+    "email",
+]
+
 
 def gx_pandas(
     plain: str, codes: list[str], suite: list[dict[str, Any]], result_format: str = "SUMMARY"
@@ -119,23 +134,9 @@ def pandera(plain: str, codes: list[str], suite: list[dict[str, Any]]) -> Callab
     checks.setdefault("amount", []).append(pa.Check.in_range(0, 100000))
     checks.setdefault("quantity", []).append(pa.Check.in_range(1, 100))
     checks["region"] = [pa.Check.isin(codes)]
-    names = [
-        "order_id",
-        "code",
-        "name",
-        "status",
-        "region",
-        "amount",
-        "quantity",
-        "ordered_on",
-        "shipped_on",
-        "lot",
-        "seq",
-        "email",
-    ]
     columns = {
         n: pa.Column(checks=checks.get(n, []), nullable=nullable.get(n, True), unique=n == "order_id", required=True)
-        for n in names
+        for n in COLUMNS
     }
     order = pa.Check(lambda d: d.lazyframe.select(pl.col("shipped_on") >= pl.col("ordered_on")))
     schema = pa.DataFrameSchema(columns, checks=[order], unique=["lot", "seq"])
@@ -171,6 +172,83 @@ def pointblank(plain: str, codes: list[str], suite: list[dict[str, Any]]) -> Cal
         return sum(v.interrogate().n_failed().values())
 
     return run
+
+
+def soda(plain: str, codes: list[str], suite: list[dict[str, Any]]) -> Callable[[], int]:
+    """A Soda contract over a view of the file in DuckDB: what it has no check of its own for is an expression of failed rows. Sends nothing home."""
+    import os
+
+    import duckdb
+
+    os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
+    from soda_core.contracts.api import verify_contract_locally
+
+    database = Path(plain).with_suffix(".soda.duckdb")
+    database.unlink(missing_ok=True)
+    with duckdb.connect(str(database)) as con:
+        con.execute(f"CREATE VIEW sales AS SELECT * FROM read_parquet('{plain}')")  # noqa: S608
+        con.execute("CREATE TABLE regions (code VARCHAR)")
+        con.executemany("INSERT INTO regions VALUES (?)", [[code] for code in codes])
+    source = database.with_suffix(".yml")
+    source.write_text(json.dumps({"name": "bench", "type": "duckdb", "connection": {"database": str(database)}}))
+    contract = database.with_suffix(".contract.yml")
+    contract.write_text(json.dumps(soda_contract(suite), ensure_ascii=False))
+
+    def run() -> int:
+        found = verify_contract_locally(data_source_file_path=str(source), contract_file_path=str(contract))
+        results = [one for result in found.contract_verification_results for one in result.check_results]
+        if found.has_errors or len(results) != len(suite) + 1:
+            raise SystemExit(f"{len(results)} of {len(suite) + 1} checks: {found.get_errors_str()}")
+        return sum(not one.is_passed for one in results)
+
+    return run
+
+
+def soda_contract(suite: list[dict[str, Any]]) -> dict[str, Any]:
+    """The suite as a Soda contract, one check an expectation; last the code set of 3,000, a table of its own (as a list it takes Soda minutes)."""
+    columns: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+    whole: list[dict[str, Any]] = []
+    for n, one in enumerate(suite):
+        kwargs, kind = one["kwargs"], one["type"].removeprefix("expect_")
+        tagged = {"qualifier": f"q{n}"}
+        if kind == "column_values_to_not_be_null":
+            limit = {"threshold": {"metric": "percent", "must_be_less_than": 15}} if "mostly" in kwargs else {}
+            columns[kwargs["column"]].append({"missing": {**tagged, **limit}})
+        elif kind == "column_values_to_be_unique":
+            columns[kwargs["column"]].append({"duplicate": tagged})
+        elif kind == "compound_columns_to_be_unique":
+            whole.append({"duplicate": {**tagged, "columns": kwargs["column_list"]}})
+        elif kind == "column_pair_values_a_to_be_greater_than_b":
+            expression = f"{kwargs['column_A']} < {kwargs['column_B']}"
+            whole.append({"failed_rows": {**tagged, "expression": expression}})
+        elif kwargs["column"] == "ordered_on":
+            low, high = kwargs["min_value"], kwargs["max_value"]
+            expression = f"ordered_on < DATE '{low}' OR ordered_on > DATE '{high}'"
+            whole.append({"failed_rows": {**tagged, "expression": expression}})
+        else:
+            columns[kwargs["column"]].append({"invalid": {**tagged, **_soda_valid(kind, kwargs)}})
+    known = {"dataset": "bench/main/regions", "column": "code"}
+    columns["region"].append({"invalid": {"qualifier": "codes", "valid_reference_data": known}})
+    listed = [{"name": name, **({"checks": checks} if checks else {})} for name, checks in columns.items()]
+    return {"dataset": "bench/main/sales", "columns": listed, "checks": whole}
+
+
+def _soda_valid(kind: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    match kind:
+        case "column_values_to_match_regex":
+            return {"valid_format": {"regex": kwargs["regex"], "name": "pattern"}}
+        case "column_values_to_not_match_regex":
+            return {"invalid_format": {"regex": kwargs["regex"], "name": "pattern"}}
+        case "column_value_lengths_to_equal":
+            return {"valid_length": kwargs["value"]}
+        case "column_value_lengths_to_be_between":
+            return {"valid_min_length": kwargs["min_value"], "valid_max_length": kwargs["max_value"]}
+        case "column_values_to_be_in_set":
+            return {"valid_values": kwargs["value_set"]}
+        case "column_values_to_be_between":
+            return {"valid_min": kwargs["min_value"], "valid_max": kwargs["max_value"]}
+        case _:
+            raise SystemExit(f"no check for {kind}")
 
 
 def main(tool: str, plain: str, codes: str, suite: str) -> None:

@@ -3,7 +3,8 @@
 Tools live in an environment of their own, `BENCH_PEERS` (the path of its Python; without it one is made beside the measures' data by `uv` or `venv`),
 never in the project's lock. Each runs in a process of its own, `benchmarks/suite_peer.py`, which imports nothing of ours; seconds are of the work
 without imports. A tool that does not install, or fails, is told so. What each tells: GX on pandas (SUMMARY, and COMPLETE with all positions),
-GX on SQL (DuckDB through SQLAlchemy), Pandera and Pointblank on polars. `BENCH_ROWS` (default 1 million: GX's frames of 10 million want 20 GB).
+GX on SQL (DuckDB through SQLAlchemy), Pandera and Pointblank on polars, a Soda contract on DuckDB
+(counts of failed rows, no positions). `BENCH_ROWS` (default 1 million: GX's frames of 10 million want 20 GB).
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ PACKAGES = (
     "pandera[polars]",
     "polars",
     "pointblank",
+    "soda-duckdb==4.28.0",
 )
-TOOLS = ("gx_pandas", "gx_pandas_positions", "gx_sql", "pandera", "pointblank")
+TOOLS = ("gx_pandas", "gx_pandas_positions", "gx_sql", "pandera", "pointblank", "soda")
 
 
 def measure() -> Iterator[dict[str, object]]:
