@@ -27,6 +27,7 @@ from governance.cli.access_options import (
     tables_option,
 )
 from governance.cli.access_sign import approve_command, sign_command
+from governance.cli.access_verify import verify_command
 from governance.cli.query import as_text
 from governance.cli.signing import one_of
 
@@ -239,5 +240,5 @@ def _told(request: Request, at: datetime, late: bool) -> Mapping[str, object]:
     return {**state, "document": request.document, "steps": steps}
 
 
-for added in (sign_command, approve_command, break_glass_command, review_command, consent_command):
+for added in (sign_command, approve_command, break_glass_command, review_command, consent_command, verify_command):
     command.add_command(added)

@@ -68,6 +68,7 @@ PEOPLE = frozenset(
         "access list",
         "access review",
         "access sign",
+        "access verify",
         "access withdraw",
         "as-of",
         "attest ask",

@@ -49,6 +49,11 @@ def verify_export(folder: Path, *, kept: Sequence[Note] = (), keys: Collection[b
     return check(_entries(folder / ENTRIES), list(_signed(folder / CHECKPOINTS)), kept=kept, keys=keys)
 
 
+def read_entries(folder: Path) -> Iterator[Stored]:
+    """The entries of an export, unchecked. Raises as `verify_export` does."""
+    return _entries(folder / ENTRIES)
+
+
 def _write(path: Path, lines: Iterable[dict[str, Any]]) -> int:
     temporary, count = path.with_name(f".{path.name}.{os.getpid()}"), 0
     try:

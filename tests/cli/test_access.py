@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import delete
 
 from governance.catalog.load import load_catalogue
-from governance.cli.main import main
+from governance.cli.main import group, main
 from governance.config import load_settings
+from governance.ledger.entry import canonical
+from governance.policy.access import parse_access
 from governance.state.database import Database
 from governance.state.tables_use import access_request
 from governance.state.values import Actor
 from governance.use.break_glass import break_glass
 from governance.use.signatures import signer
+from governance.use.signed_entries import check
 from tests.use.conftest import PEOPLE, STEWARD_KEY, fields, open_home
 from tests.use.test_break_glass import GLASS, LI_KEY, with_key
 from tests.use.test_cli import write_home
@@ -163,6 +168,42 @@ def _three_days_ago(folder: Path) -> str:
     )
     database.close()
     return made.id
+
+
+def test_signatures_are_checked_on_another_machine_from_an_export_and_the_rules(
+    folder: Path, gov, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules, other = folder / "catalog" / "access.yaml", tmp_path / "other.yaml"
+    assert gov("ledger", "export", str(tmp_path / "export"))[0] == 0
+    monkeypatch.chdir(tmp_path)
+
+    def verify(file: Path) -> tuple[int, dict[str, object]]:
+        done = CliRunner().invoke(group, ["access", "verify", str(tmp_path / "export"), "--rules", str(file), "--json"])
+        return done.exit_code, json.loads(done.output)
+
+    code, told = verify(rules)
+    assert (code, told["unsigned"], told["problems"]) == (0, 1, [])
+    wang = STEWARD_KEY.public_key().public_bytes_raw().hex()
+    other.write_text(rules.read_text(encoding="utf-8").replace(wang, "00" * 31 + "01"), encoding="utf-8")
+    code, wrong = verify(other)
+    assert code == 1
+    kinds = {problem.partition(": ")[2].partition(" ")[0] for problem in wrong["problems"]}
+    assert kinds == {
+        "access_approved",
+        "access_declined",
+        "break_glass_reviewed",
+        "consent_given",
+        "consent_withdrawn",
+    }
+    assert told["signed"] == wrong["signed"] + len(wrong["problems"])
+    lines = (tmp_path / "export" / "entries.jsonl").read_text(encoding="utf-8").splitlines()
+    told = [json.loads(base64.b64decode(json.loads(line)["body"])) for line in lines]
+    [approved] = [said for said in told if said["kind"] == "access_approved"]
+    approved["facts"]["action"] = "raw"
+    access = parse_access(rules.read_text(encoding="utf-8"), "access.yaml", load_catalogue(load_settings(folder)))
+    assert check([("entry", canonical(approved))], [access]).problems == (
+        "entry: access_approved is not signed by user:wang",
+    )
 
 
 def test_a_request_that_is_not_kept_as_the_ledger_has_it_fails_the_list(folder: Path, gov) -> None:
