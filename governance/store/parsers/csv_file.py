@@ -19,6 +19,7 @@ from sqlglot import exp
 
 from governance.catalog.types import Field
 from governance.errors import SourceContentError
+from governance.store.parsers.quoted_lines import has_quoted_lines
 from governance.store.parsers.relation import UNPARSED, Relation, literal, places, quoted, raw_name
 from governance.store.parsers.seekable import seekable
 from governance.store.parsers.text import is_plain, pipe, utf8_chunks
@@ -39,6 +40,7 @@ def open_csv(
 ) -> Iterator[Relation]:
     """The relation of one delimited file whose first record names the columns."""
     direct = is_plain(source, encoding)
+    serial = not direct or has_quoted_lines(source)  # what goes through a pipe cannot be looked at beforehand
     chunks = utf8_chunks(source, encoding, where)
     start, header = _header(chunks, delimiter, where)
     found, ignored = places(header, fields, where)
@@ -56,7 +58,7 @@ def open_csv(
             return rejects(con)
 
         yield Relation(
-            f"SELECT {columns} FROM {_read_csv(path, len(header), delimiter)}",  # noqa: S608
+            f"SELECT {columns} FROM {_read_csv(path, len(header), delimiter, serial=serial)}",  # noqa: S608
             rejected,
             ignored=ignored,
             source_error=source_error,
@@ -84,11 +86,13 @@ def _piped(chunks: Iterator[bytes], scratch: Path) -> Iterator[_Opened]:
         yield str(feeder.path), feeder.finish, feeder.source_error
 
 
-def _read_csv(path: str, width: int, delimiter: str) -> str:
+def _read_csv(path: str, width: int, delimiter: str, *, serial: bool) -> str:
+    """The table function; `serial`: one thread reads from the first record to the last, so that none is guessed."""
     columns = ", ".join(f"{literal(_column(position))}: 'VARCHAR'" for position in range(width))
     return (
         f"read_csv({literal(path)}, auto_detect = false, header = true, columns = {{{columns}}}, delim = {literal(delimiter)},"
-        " quote = '\"', escape = '\"', nullstr = '', strict_mode = true, null_padding = false, store_rejects = true, rejects_limit = 0)"
+        " quote = '\"', escape = '\"', nullstr = '', strict_mode = true, null_padding = false, store_rejects = true, rejects_limit = 0,"
+        f" parallel = {str(not serial).lower()})"
     )
 
 

@@ -1,0 +1,80 @@
+"""Values with line ends in them, over the places where the parser begins anew: read as a reader that starts at the first byte reads them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from governance.catalog.types import ColumnType, Field
+from governance.store.parsers import quoted_lines
+from governance.store.parsers.csv_file import open_csv
+from governance.store.parsers.quoted_lines import has_quoted_lines
+
+FIELDS = (Field("n", ColumnType("integer"), "n"), Field("note", ColumnType("string"), "note"))
+NOTE = 'a "quoted" word,\nthen a line like a record,\n' * 4_000
+ROWS = 220
+
+
+def written(rows: list[tuple[object, ...]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).writerows([("n", "note"), *rows])
+    return text.getvalue().encode()
+
+
+def read(content: bytes, scratch: Path, encoding: str = "utf-8") -> tuple[tuple[object, ...], int]:
+    """Count, sum of numbers and bytes of notes of what is parsed; and how many lines are not."""
+    with (
+        duckdb.connect(config={"threads": 2, "temp_directory": ""}) as con,
+        open_csv(
+            con, io.BytesIO(content), FIELDS, encoding=encoding, delimiter=",", scratch=scratch, where="x"
+        ) as relation,
+    ):
+        totals = "count(*), sum(TRY_CAST(__c0 AS BIGINT)), sum(strlen(__c1))"
+        (told,) = con.execute(f"SELECT {totals} FROM ({relation.sql})").fetchall()  # noqa: S608
+        return told, relation.rejected().num_rows
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_large_file_with_lines_in_its_values_is_read_whole(packed: bool, tmp_path: Path) -> None:
+    content = written([(n, NOTE) for n in range(ROWS)])
+    assert len(content) > 34_000_000  # the parser begins anew after 32 MB
+    told = read(gzip.compress(content, 1) if packed else content, tmp_path)
+    assert told == ((ROWS, sum(range(ROWS)), ROWS * len(NOTE)), 0)
+
+
+def test_only_files_without_lines_in_values_are_parsed_by_all_threads(
+    tmp_path: Path,
+) -> None:
+    def statement(content: bytes, encoding: str = "utf-8") -> str:
+        with (
+            duckdb.connect() as con,
+            open_csv(
+                con, io.BytesIO(content), FIELDS, encoding=encoding, delimiter=",", scratch=tmp_path, where="x"
+            ) as relation,
+        ):
+            con.sql(relation.sql).fetchall()
+            relation.rejected()
+            return relation.sql
+
+    assert "parallel = true" in statement(written([(1, "one, two")]))
+    assert "parallel = false" in statement(written([(1, "one\ntwo")]))
+    assert "parallel = false" in statement(written([(1, "one, two")]), "gb18030")
+
+
+@given(
+    st.lists(st.text('ab",\n\r', max_size=6), max_size=8),
+    st.integers(1, 9),
+)
+def test_a_line_end_in_a_value_is_seen_wherever_the_file_is_cut(values: list[str], chunk: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quoted_lines, "_CHUNK_BYTES", chunk)
+        source = io.BytesIO(written([(n, value) for n, value in enumerate(values)]))
+        assert has_quoted_lines(source) == any("\n" in value or "\r" in value for value in values)
+        assert source.tell() == 0
