@@ -84,8 +84,9 @@ def keep_edges(tx: Connection, edges: EdgeSet, at: datetime) -> str:
         "recorded_at": at,
     }
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    written = tx.execute(dialect.insert(edge_set).values(values).on_conflict_do_nothing(index_elements=["id"])).rowcount
-    if written == 1 and edges.edges:
+    new = dialect.insert(edge_set).values(values).on_conflict_do_nothing(index_elements=["id"])
+    written = tx.execute(new.returning(edge_set.c.id)).first()  # an INSERT's rowcount is told by SQLite alone
+    if written is not None and edges.edges:
         rows = [
             {
                 "edge_set": edges.id,
