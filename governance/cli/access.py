@@ -204,8 +204,9 @@ def withdraw_command(
 
 def _row(request: Request, at: datetime, late: bool) -> tuple[str, ...]:
     kind = "BREAK-GLASS" if request.kind == "break_glass" else ""
-    status = "REVIEW IS LATE" if late else request.status(at)
-    fields = request.names[0] + (f" and {len(request.names) - 1} more" if len(request.names) > 1 else "")
+    reviewed, names = request.step("reviewed"), _given(request)
+    status = "REVIEW IS LATE" if late else str(reviewed.facts["verdict"]) if reviewed else request.status(at)
+    fields = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
     until = request.ends_at.isoformat(timespec="minutes")
     return (
         request.id[:16],
@@ -218,6 +219,14 @@ def _row(request: Request, at: datetime, late: bool) -> tuple[str, ...]:
         until,
         request.because,
     )
+
+
+def _given(request: Request) -> tuple[str, ...]:
+    """The fields that were approved, or those that are asked for."""
+    approved = request.step("approved")
+    if approved is None:
+        return request.names
+    return tuple(f"{table}.{field}" for table, fields in approved.facts["fields"].items() for field in fields)
 
 
 def _action(request: Request) -> str:

@@ -133,8 +133,10 @@ class _Found:
         self.faults += cycle
 
     def access(self, loaded: Loaded) -> None:
-        """Parse the access rules; what they say of tables that are left out is not judged."""
+        """Parse the access rules; what they say of tables that are left out is not judged, and nothing of a file that cannot be read."""
         catalogue = loaded.catalogue
+        if any(fault.file == catalogue.access_file for fault in loaded.faults):
+            return
         try:
             self.policy = parse_access(catalogue.access_text, catalogue.access_file, catalogue)
         except DeclarationError as error:

@@ -66,7 +66,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic import Field as Constraint
 
 from governance.catalog.types import Catalogue, Level
@@ -259,6 +259,16 @@ def parse_access(text: str, file: str, catalogue: Catalogue) -> Access:
     if faults:
         raise DeclarationError(faults)
     return access
+
+
+def read_approvers(text: str, file: str) -> tuple[Approver, ...]:
+    """The approvers of an access.yaml, whatever else stands in it. Raises DeclarationError where they are not well formed."""
+    source = read_yaml(text, file)
+    given = source.data.get("approvers", ()) if isinstance(source.data, dict) else ()
+    try:
+        return TypeAdapter(tuple[Approver, ...]).validate_python(given)
+    except ValidationError as error:
+        raise DeclarationError(shape_faults(source, error, place_of=lambda place: ("approvers", *place))) from None
 
 
 def _meaning(access: Access, source: Source, catalogue: Catalogue) -> tuple[Fault, ...]:

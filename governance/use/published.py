@@ -65,10 +65,8 @@ class Published:
             for c in declared
             if c.name in fields
         )
-        current_rules = [decider.access for decider, _ in self._deciders[1:]]
-        given = permits(
-            self._standing, subject=subject, purpose=purpose, contract=contract, current=current_rules, at=at
-        )
+        rules = [decider.access for decider, _ in self._deciders]
+        given = permits(self._standing, subject=subject, purpose=purpose, contract=contract, rules=rules, at=at)
         (reviewed_decider, reviewed_hash), *current = ((own.with_permits(given), sha) for own, sha in self._deciders)
         policies = [Policy(reviewed_decider, reviewed + own, reviewed_hash)]
         policies += [Policy(decider, declared + own, access_hash) for decider, access_hash in current]
@@ -125,7 +123,7 @@ def read_published(
     deciders = tuple((compiled[access_hash], access_hash) for access_hash in order)
     standing = read_standing(connection, subject=subject)
     history.require(history.read(connection), standing)
-    held = consents.standing(connection, [compiled[access_hash].access for access_hash in order[1:]])
+    held = consents.standing(connection, [compiled[access_hash].access for access_hash in order])
     return Published(release_id, snapshots, access, rules, document, deciders, standing, held, catalogue, lake)
 
 

@@ -23,10 +23,10 @@ from governance.errors import Damaged, NotReady, Refused
 from governance.lake.lake import Lake
 from governance.ledger.entry import Json, append, canonical
 from governance.lineage.record import record_run
-from governance.policy.access import Access, parse_access
+from governance.policy.access import Access, Approver, parse_access, read_approvers
 from governance.state import texts
 from governance.state.database import Database
-from governance.state.tables import approval, build, edge_set, release
+from governance.state.tables import approval, build, edge_set, release, text
 from governance.state.values import BUILT, Actor, Published
 
 
@@ -76,14 +76,15 @@ def sign(release_id: str, key: Ed25519PrivateKey) -> str:
 def approve(
     release_id: str, *, subject: str, signature: str, catalogue: Catalogue, database: Database, actor: Actor
 ) -> None:
-    """Record the approval of `subject`. Raises Refused unless access.yaml names them an approver and their key signed
-    this release.
+    """Record the approval of `subject`. Raises Refused unless access.yaml names them an approver and their key signed this
+    release: the key that access.yaml has, or that the live release's has.
     """
     access = _access(catalogue)
-    public_key = _verified(access, subject, release_id, signature)
     at = database.clock()
     with database.unit_of_work() as tx:
         _document(tx, release_id)
+        keys = (*access.approvers, *(_of_the_live(tx, access, release_id) or ()))
+        public_key = _verified(keys, subject, release_id, signature)
         known = select(approval.c.id).where(approval.c.release == release_id, approval.c.signature == signature)
         if tx.execute(known).first() is not None:
             return
@@ -99,8 +100,8 @@ def publish(
     """Make an approved release the live one, in one unit of work with its ledger entry and lineage; the former is
     superseded.
 
-    Raises Refused without a valid approval of somebody who is an approver now. Publishing the live release again
-    changes nothing.
+    Raises Refused without a valid approval of somebody who is an approver now and, where a release is live, was one in it, under the
+    key that it has of them: nobody vouches for themselves. Publishing the live release again changes nothing.
     """
     access = _access(catalogue)
     at = database.clock()
@@ -108,7 +109,11 @@ def publish(
         status, document = _document(tx, release_id)
         snapshots = {name: int(table["snapshot"]) for name, table in document["tables"].items()}
         published = Published(release_id, snapshots, document["policy_set_hash"])
-        approvers = approvers_now(tx, access, release_id)
+        before = _of_the_live(tx, access, release_id)
+        approvers = approvers_now(tx, access, release_id) if before is None else _signers(tx, before, release_id)
+        if not approvers and before is not None and approvers_now(tx, access, release_id):
+            found = "the release is approved only under keys that the live release has not"
+            raise Refused(found, where=release_id, do="an approver of the live release signs it, with the key it has")
         if not approvers:
             raise Refused(
                 "the release has no valid approval", where=release_id, do="a steward signs it: gov release approve"
@@ -255,19 +260,36 @@ def _document(connection: Connection, release_id: str) -> tuple[str, dict[str, A
 
 def approvers_now(tx: Connection, access: Access, release_id: str) -> list[str]:
     """Those whose recorded signature is valid under the key that access.yaml has for them now."""
+    return _signers(tx, access.approvers, release_id)
+
+
+def _of_the_live(tx: Connection, access: Access, release_id: str) -> tuple[Approver, ...] | None:
+    """Approvers of the live release who are approvers now; None without one, or when it is this release."""
+    found = live(tx)
+    if found is None or found[0] == release_id:
+        return None
+    access_hash = found[1]["access"]
+    body = tx.execute(select(text.c.text).where(text.c.sha256 == access_hash)).scalar_one_or_none()
+    if body is None or hashlib.sha256(body.encode("utf-8")).hexdigest() != access_hash:
+        raise Damaged("the access rules of the live release are not kept as they were", where=found[0])
+    now = {approver.subject for approver in access.approvers}
+    return tuple(approver for approver in read_approvers(body, "access rules") if approver.subject in now)
+
+
+def _signers(tx: Connection, keys: Sequence[Approver], release_id: str) -> list[str]:
     valid = set()
     for row in tx.execute(select(approval).where(approval.c.release == release_id, approval.c.decision == "approved")):
         try:
-            _verified(access, row.subject, release_id, row.signature)
+            _verified(keys, row.subject, release_id, row.signature)
         except Refused:
             continue
         valid.add(row.subject)
     return sorted(valid)
 
 
-def _verified(access: Access, subject: str, release_id: str, signature: str) -> str:
+def _verified(keys: Sequence[Approver], subject: str, release_id: str, signature: str) -> str:
     """The public key (hex) under which the signature is valid; Refused when there is none."""
-    for approver in access.approvers:
+    for approver in keys:
         if approver.subject != subject:
             continue
         try:

@@ -32,20 +32,20 @@ def permits(
     subject: str,
     purpose: str,
     contract: Dataset,
-    current: Sequence[Access],
+    rules: Sequence[Access],
     at: datetime,
 ) -> tuple[Permit, ...]:
     """What of `standing` counts at `at` on the table of `contract`.
 
-    An approval counts while its signer is an approver of all `current` rules under the key that signed, a break-glass
-    while they all have the key of its subject that signed it. A field whose
+    An approval counts while its signer is an approver of all `rules` under the key that signed, a break-glass while they
+    all have the key of its subject that signed it: of the released rules, which were signed for, and of those now. A field whose
     level rose since it was asked for, or to which the mask does not fit any more, is closed again.
     """
     found = (
         made
         for request in standing
         if (request.subject, request.purpose) == (subject, purpose) and contract.name in request.fields
-        for made in _permit(request, contract, current)
+        for made in _permit(request, contract, rules)
     )
     return tuple(permit for permit in found if permit.fields and permit.valid_from <= at < permit.valid_to)
 
@@ -63,13 +63,13 @@ def still_hold(connection: Connection, given: Sequence[Permit], *, at: datetime)
     return not given or connection.execute(ended.limit(1)).first() is None
 
 
-def _permit(request: Request, contract: Dataset, current: Sequence[Access]) -> Iterator[Permit]:
+def _permit(request: Request, contract: Dataset, rules: Sequence[Access]) -> Iterator[Permit]:
     if request.kind == "break_glass":
         said = request.step("stated")
         if said is None or said.signature is None or said.facts != {"v": 1, "what": "statement", "request": request.id}:
             return
         words = (signatures.BREAKS, said.hash, said.signature)
-        if not all(signatures.holds_own(own, request.subject, *words) for own in current):
+        if not all(signatures.holds_own(own, request.subject, *words) for own in rules):
             return
         kept = request.fields[contract.name]
         yield Permit(
@@ -88,7 +88,7 @@ def _permit(request: Request, contract: Dataset, current: Sequence[Access]) -> I
     step = request.approval
     if step is None or step.signature is None or step.facts["request"] != request.id:
         return
-    if not all(signatures.holds(own, step.subject, signatures.APPROVES, step.hash, step.signature) for own in current):
+    if not all(signatures.holds(own, step.subject, signatures.APPROVES, step.hash, step.signature) for own in rules):
         return
     facts = step.facts
     action = Outcome.parse(facts["action"])

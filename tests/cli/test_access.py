@@ -150,7 +150,16 @@ def test_a_broken_glass_stands_first_in_the_list_and_fails_it_while_its_review_i
     assert "it was not reviewed" in gov("access", "break-glass", "--as", "user:li", *words)[2]
     review = ("access", "review", late, *review[3:])
     assert gov(*review, "--key", str(folder / "wang.pem"))[:2] == (0, "justified, says user:wang\n")
-    assert gov("access", "list")[0] == 0
+    code, text, _ = gov("access", "list")
+    assert (code, any(late[:16] in line and "justified" in line for line in text.splitlines())) == (0, True)
+
+
+def test_the_list_tells_the_fields_that_were_given_not_those_that_were_asked_for(folder: Path, gov) -> None:
+    request = gov(*ASK, "--field", "curated.person.born", "--field", "curated.person.name")[1].strip()
+    less = ("--only", "curated.person.name", "--key", str(folder / "wang.pem"))
+    assert gov("access", "approve", request, "--as", "user:wang", *less)[0] == 0
+    line = next(line for line in gov("access", "list")[1].splitlines() if line.startswith(request[:16]))
+    assert ("curated.person.name" in line, "more" in line, "born" in line) == (True, False, False)
 
 
 def _three_days_ago(folder: Path) -> str:
@@ -198,7 +207,7 @@ def test_signatures_are_checked_on_another_machine_from_an_export_and_the_rules(
     assert told["signed"] == wrong["signed"] + len(wrong["problems"])
     lines = (tmp_path / "export" / "entries.jsonl").read_text(encoding="utf-8").splitlines()
     told = [json.loads(base64.b64decode(json.loads(line)["body"])) for line in lines]
-    [approved] = [said for said in told if said["kind"] == "access_approved"]
+    approved = next(said for said in told if said["kind"] == "access_approved")
     approved["facts"]["action"] = "raw"
     access = parse_access(rules.read_text(encoding="utf-8"), "access.yaml", load_catalogue(load_settings(folder)))
     assert check([("entry", canonical(approved))], [access]).problems == (

@@ -133,6 +133,15 @@ def test_a_broken_contract_puts_no_blame_on_what_reads_it(tmp_path: Path) -> Non
     assert {f["file"] for f in json.loads(result.output)["faults"]} == {"catalog/health/people.odcs.yaml"}
 
 
+def test_access_rules_that_cannot_be_read_put_no_blame_on_the_cases_beside_them(tmp_path: Path) -> None:
+    cases = "version: 1\ncases:\n  - {subject: 'user:li', purpose: p, field: curated.visitor.income, expect: none}\n"
+    write(tmp_path, {**GOOD, "catalog/access.cases.yaml": cases})
+    (tmp_path / "catalog/access.yaml").write_bytes(b"# \xff\n")
+    lines = gov(tmp_path, "check").output.splitlines()
+    assert lines[0].startswith("catalog/access.yaml:1: not UTF-8 at byte 2")
+    assert lines[1] == "1 fault; no index was written"
+
+
 def test_a_model_that_is_not_repeatable_is_refused(tmp_path: Path) -> None:
     write(
         tmp_path,

@@ -59,7 +59,7 @@ def test_the_state_of_access_is_the_same_on_every_engine(database: Database) -> 
     now = utc_now()
     with database.read() as connection:
         standing = read_standing(connection, subject="user:li")
-        common = {"subject": "user:li", "contract": contract, "current": [access], "at": now}
+        common = {"subject": "user:li", "contract": contract, "rules": [access], "at": now}
         [given] = permits(standing, purpose="research", **common)
         [glass] = permits(standing, purpose="statistics", **common)
         assert (given.fields, glass.request, glass.emergency) == (("born", "name"), broken.id, True)

@@ -12,7 +12,7 @@ from governance.errors import Damaged, NotReady, Refused
 from governance.state import tables
 from governance.use import release as releases
 from tests.use.asking import ledger
-from tests.use.conftest import ACCESS, PEOPLE, STEWARD_KEY, catalogue_of, fields, open_home
+from tests.use.conftest import ACCESS, PEOPLE, PUBLIC_KEY, STEWARD_KEY, catalogue_of, fields, open_home
 
 
 def statuses(home):
@@ -108,3 +108,38 @@ def test_a_document_that_was_changed_after_its_hash_is_damaged(home):
 def test_an_unknown_release_is_refused(home):
     with pytest.raises(Refused, match="no such release"):
         home.approve("0" * 64)
+
+
+NEW_KEY = Ed25519PrivateKey.from_private_bytes(b"\x08" * 32)
+
+
+def test_nobody_who_became_an_approver_with_a_release_vouches_for_it(home):
+    """Else whoever writes access.yaml would open everything to themselves with a key of their own."""
+    first = home.release().release
+    theirs = NEW_KEY.public_key().public_bytes_raw().hex()
+    also = f'approvers: [{{subject: "user:li", public_key: "{theirs}"}}, '
+    home.catalogue = catalogue_of(ACCESS.replace("approvers: [", also))
+    release = home.propose()
+    home.approve(release, key=NEW_KEY, subject="user:li")
+    with pytest.raises(Refused, match="under keys that the live release has not"):
+        home.publish(release)
+    assert statuses(home) == {first: "live", release: "proposed"}
+    home.approve(release)
+    assert home.publish(release).release == release
+    assert ledger(home, "release_published")[-1]["facts"]["approvers"] == ["user:wang"]
+
+
+def test_an_approver_changes_their_key_by_signing_with_the_one_before(home):
+    home.release()
+    theirs = NEW_KEY.public_key().public_bytes_raw().hex()
+    home.catalogue = catalogue_of(ACCESS.replace(PUBLIC_KEY, theirs))
+    release = home.propose()
+    home.approve(release, key=NEW_KEY)
+    with pytest.raises(Refused, match="with the key it has"):
+        home.publish(release)
+    home.approve(release)
+    home.publish(release)
+    home.fill(PEOPLE[:2], run="run-2")
+    following = home.propose()
+    home.approve(following, key=NEW_KEY)
+    assert home.publish(following).release == following
