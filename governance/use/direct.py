@@ -15,6 +15,7 @@ function, a join, a subquery, a sum over floats, whose rounding depends on the o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -26,7 +27,7 @@ from governance.policy.restrictions import Restricted, Restrictions
 from governance.use import conditions
 from governance.use.conditions import Node
 from governance.use.exact import exact
-from governance.use.guard import Statement
+from governance.use.guard import Statement, nodes_of
 
 SEEN = "seen"
 """The relation that a direct statement reads: the table as the subject sees it."""
@@ -60,6 +61,17 @@ def plan(statement: Statement, restrictions: Restrictions) -> Direct | None:
         return _Reader(restrictions).read(statement.tree.get("node", {}))
     except (Refused, _Other):
         return None
+
+
+def narrowed(statement: Statement, restrictions: Restrictions) -> str:
+    """What of a statement's WHERE the scanner may hold beforehand, as a condition over `SEEN`: comparisons with constants, where the
+    statement is one SELECT that reads this table once. Empty when there is none.
+    """
+    reader = _Reader(restrictions)
+    try:
+        return reader.narrowing(statement.tree)
+    except (Refused, _Other):
+        return ""
 
 
 class _Other(Exception):
@@ -97,9 +109,26 @@ class _Reader:
         _require(len(set(rows)) == len(rows))
         return Direct(tuple(self._used.values()) or self._any_column(), made.sql("duckdb"), rows)
 
+    def narrowing(self, tree: Node) -> str:
+        node = tree["node"]
+        self._over_the_table(node)
+        _require(sum(each.get("type") == "BASE_TABLE" for each in nodes_of(tree)) == 1)
+        _require(self._names_are_clear(node["select_list"]))
+        where = node["where_clause"] or {}
+        parts = where["children"] if where.get("type") == "CONJUNCTION_AND" else [where]
+        held = []
+        for part in parts:
+            with suppress(Refused, _Other):
+                held.append(conditions.condition(part, self._compared, exact))
+        return exp.and_(*held).sql("duckdb") if held else ""
+
     def _plain(self, node: Node) -> None:
         """One SELECT over this one table, and nothing that `_KEYS` has not."""
-        _require(node.get("type") == "SELECT_NODE", not any(value for key, value in node.items() if key not in _KEYS))
+        _require(not any(value for key, value in node.items() if key not in _KEYS))
+        self._over_the_table(node)
+
+    def _over_the_table(self, node: Node) -> None:
+        _require(node.get("type") == "SELECT_NODE")
         table = node["from_table"]
         beside = [table.get(key) for key in ("sample", "column_name_alias", "at_clause", "catalog_name")]
         _require(not node["cte_map"].get("map"), table.get("type") == "BASE_TABLE", not any(beside))

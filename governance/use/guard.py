@@ -55,7 +55,7 @@ def examine(sql: str) -> Statement:
         raise Refused("the statement is too long, or holds what is no text", allowed=f"{MAX_CHARACTERS} characters")
     with _parser().cursor() as con:
         tree = _select(con, sql)
-        nodes = tuple(_nodes(tree))
+        nodes = tuple(nodes_of(tree))
         for node in nodes:
             _allow(node)
         tables = _tables(nodes)
@@ -89,7 +89,8 @@ def _select(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     return found
 
 
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+def nodes_of(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in DuckDB's tree of a statement."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -166,7 +167,7 @@ def _name(schema: str, table: str) -> str:
 
 def _words(value: Any) -> Iterator[str]:
     """Every string of the tree: whatever names a column is among them."""
-    for node in _nodes(value):
+    for node in nodes_of(value):
         for item in node.values():
             if isinstance(item, str):
                 yield item.lower()

@@ -32,6 +32,7 @@ from governance.use.grouped import released_groups
 
 BATCH_ROWS = 65_536
 _CONFIG: Mapping[str, Any] = {"temp_directory": "", "enable_external_file_cache": False}
+_NARROW = "narrow the statement by comparisons with constants, or ask for plain groups (docs/USE.md)"
 _READY: list[duckdb.DuckDBPyConnection] = []
 """A connection, made while the process waited."""
 
@@ -42,8 +43,8 @@ def scan(
     emit: Callable[[pa.RecordBatchReader], None],
 ) -> dict[str, Any]:
     """Request: `settings`, `table`, `snapshot`, `columns` ([name, kind, precision, scale, outcome]), `where` (a
-    condition or ""), `grant`, `purpose`, `salt`, `memory_mb`; `grouped` (what `grouped.py` asks for) or `direct` (`sql`, `rows`,
-    `max_rows`: `direct.py`), else the rows are streamed as they are seen. Result: `rows`.
+    condition or ""), `grant`, `purpose`, `salt`, `memory_mb`; `grouped` (what `grouped.py` asks for) or `direct` (`sql`, `rows`:
+    `direct.py`), else the rows are streamed as they are seen, and `narrowed` holds; `max_rows` of them, or all. Result: `rows`.
     """
     settings = from_request(request["settings"])
     database = Database(settings.database_url)
@@ -60,7 +61,8 @@ def scan(
         consents.bind(con, where, database)
         key = DigestKeyName("purpose", request["purpose"])
         bind_ciphers(con, (outcome for _, _, outcome in columns), keystore, key, request["grant"])
-        sql = answered(columns, where, salt=request["salt"], grouped=grouped, direct=direct)
+        narrowed = request["narrowed"]
+        sql = answered(columns, where, salt=request["salt"], grouped=grouped, direct=direct, narrowed=narrowed)
         try:
             reader = con.sql(sql).to_arrow_reader(BATCH_ROWS)
         except duckdb.OutOfMemoryException:
@@ -73,8 +75,8 @@ def scan(
             schema = schema.set(at, pa.field(schema.field(at).name, pa.string()))
         counted = [0]
         batches = tokenised(reader, schema, tokens, keystore, key, request["grant"], counted)
-        if direct and direct["max_rows"] is not None:
-            batches = _limited(batches, direct["max_rows"], counted)
+        if request["max_rows"] is not None:
+            batches = _limited(batches, request["max_rows"], counted)
         emit(pa.RecordBatchReader.from_batches(schema, batches))
         return {"rows": counted[0]}
 
@@ -100,15 +102,20 @@ def answered(
     salt: str,
     grouped: Mapping[str, Any] | None = None,
     direct: Mapping[str, Any] | None = None,
+    narrowed: str = "",
 ) -> str:
-    """The scanner's one statement, over the relation `source`: the rows as they are seen, or what is made of them."""
+    """The scanner's one statement, over the relation `source`: the rows as they are seen, those of them of which `narrowed` holds, or
+    what is made of them.
+    """
     query = exp.select(*(selected(*column, salt=salt) for column in columns)).from_("source")
     query = query.where(where) if where is not None else query
     if grouped:
         return _groups(query, grouped, columns).sql("duckdb")
-    if direct:  # a statement of ours over the seen rows; inlined, so that columns and conditions go down to the files
-        return f'WITH "{SEEN}" AS NOT MATERIALIZED ({query.sql("duckdb")}) {direct["sql"]}'
-    return query.sql("duckdb")
+    if not (direct or narrowed):
+        return query.sql("duckdb")
+    own = direct["sql"] if direct else f'SELECT * FROM "{SEEN}" WHERE {narrowed}'  # noqa: S608  (a condition of ours: direct.py)
+    # inlined, so that columns and conditions go down to the files
+    return f'WITH "{SEEN}" AS NOT MATERIALIZED ({query.sql("duckdb")}) {own}'
 
 
 def needed(
@@ -144,7 +151,7 @@ def _connected(threads: int, memory_mb: int) -> duckdb.DuckDBPyConnection:
 def _limited(batches: Iterator[pa.RecordBatch], max_rows: int, counted: list[int]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         if counted[0] > max_rows:
-            raise Refused(f"the answer has more than {max_rows} rows", do="aggregate or narrow the statement")
+            raise Refused(f"more than {max_rows} rows", do=_NARROW)
         yield batch
 
 

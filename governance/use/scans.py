@@ -28,13 +28,14 @@ from governance.workers import Limits
 class Scan:
     """One table of one statement: the restrictions on it, and which of its columns the statement reads. `grouped` when
     it aggregates columns that are aggregate-only: then the scanner streams released groups, never rows. `direct` when the
-    scanner's stream is the answer.
+    scanner's stream is the answer. `narrowed` is what of an ordinary statement's WHERE it holds itself.
     """
 
     restrictions: Restrictions
     columns: tuple[Restricted, ...]
     grouped: Grouped | None = None
     direct: Direct | None = None
+    narrowed: str = ""
 
     @property
     def where(self) -> exp.Expr | None:
@@ -84,7 +85,8 @@ def plan_scans(statement: Statement, published: Published, actor: Actor, databas
         if made is not None:
             return (Scan(restrictions, made.columns, direct=made),)
         read = tuple(column for column in restrictions.visible if statement.reads(column.name))
-        scans.append(Scan(restrictions, read or restrictions.visible[:1]))
+        narrowed = direct.narrowed(statement, restrictions) if len(found) == 1 else ""
+        scans.append(Scan(restrictions, read or restrictions.visible[:1], narrowed=narrowed))
     return tuple(scans)
 
 
@@ -114,5 +116,7 @@ def scan_request(
         "salt": salt,
         "memory_mb": min(memory_mb, limits.memory_mb) if made and made.grouped else memory_mb,
         "grouped": scan.grouped.request(scan.identifiers) if scan.grouped else None,
-        "direct": {"sql": made.sql, "rows": list(made.rows), "max_rows": scan.restrictions.max_rows} if made else None,
+        "direct": {"sql": made.sql, "rows": list(made.rows)} if made else None,
+        "narrowed": scan.narrowed,
+        "max_rows": None if scan.grouped else scan.restrictions.max_rows,
     }

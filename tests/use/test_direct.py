@@ -19,7 +19,7 @@ from governance.errors import Refused, WorkerFailed
 from governance.keys import grants
 from governance.policy.lattice import Outcome
 from governance.policy.restrictions import Restricted, Restrictions
-from governance.use.direct import plan
+from governance.use.direct import narrowed, plan
 from governance.use.guard import examine
 from governance.use.query import _LOCKED, _SCANNER
 from governance.use.scanner import answered
@@ -104,7 +104,7 @@ class Both:
         return self.user.sql(sql).to_arrow_table()
 
     def ours(self, made):
-        direct = {"sql": made.sql, "rows": list(made.rows), "max_rows": None}
+        direct = {"sql": made.sql, "rows": list(made.rows)}
         names = {column.name for column in made.columns}
         return self.scanner.sql(answered(columns(names), self.where, salt="", direct=direct)).to_arrow_table()
 
@@ -341,3 +341,85 @@ def test_groups_that_do_not_fit_in_memory_are_refused_by_code(tmp_path):
     with pytest.raises((Refused, WorkerFailed), match=r"failed: memory|memory limit"):
         ask(home, sql, limits=Limits(memory_mb=48, seconds=60))
     home.database.close()
+
+
+FOLDED = [
+    "SELECT string_agg(rank::VARCHAR, ',') FROM curated.person",
+    "SELECT list(rank) FROM curated.person",
+    "SELECT histogram(rank) FROM curated.person",
+    "SELECT max(rank, 100) FROM curated.person",
+    "SELECT rank, lag(rank) OVER (ORDER BY rank), lag(rank, 2) OVER (ORDER BY rank) FROM curated.person LIMIT 1",
+    "SELECT a.rank, b.rank FROM curated.person a, curated.person b WHERE a.rank = 0 LIMIT 1",
+    "SELECT ARRAY(SELECT rank FROM curated.person) AS l",
+    "SELECT rank FROM curated.person WHERE rank = 0 OR upper(district) = '110101'",
+    "SELECT count(*) FROM curated.person WHERE rank IN (SELECT rank FROM curated.person WHERE rank < 2)",
+    "WITH person AS (SELECT list(rank) AS l FROM curated.person) SELECT l FROM person",
+]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    home = open_home(tmp_path_factory.mktemp("three"), catalogue_of())
+    home.fill([(None, None, None, None, "110101", at) for at in range(3)])
+    home.release()
+    yield home
+    home.database.close()
+
+
+@pytest.mark.parametrize("sql", FOLDED, ids=range(len(FOLDED)))
+def test_rows_beyond_the_limit_cannot_be_folded_into_few(three, sql):
+    """Three rows may be seen and two may leave: no statement of more than plain groups is computed of three."""
+    assert "more than 2 rows" in observed(three, sql, "user:zhao", "benefits")[1]
+
+
+NARROWED = {
+    "SELECT string_agg(rank::VARCHAR, ',') AS l FROM curated.person WHERE rank < 2": [("0,1",)],
+    "SELECT p.rank + 1 AS r FROM curated.person p WHERE p.rank >= 1 AND upper(p.district) = '110101'": [(2,), (3,)],
+    "SELECT list(rank ORDER BY rank) FROM curated.person WHERE NOT rank BETWEEN 1 AND 1": [([0, 2],)],
+}
+
+
+@pytest.mark.parametrize("sql", NARROWED, ids=range(len(NARROWED)))
+def test_comparisons_with_constants_are_held_before_rows_count(three, sql):
+    assert sorted(rows(three, sql, "user:zhao", "benefits")) == NARROWED[sql]
+
+
+NOT_NARROWED = [
+    "SELECT upper(s) FROM curated.p",
+    "SELECT upper(s) FROM curated.p WHERE i = 1 OR upper(s) = 'A'",
+    "SELECT upper(s) FROM curated.p WHERE i = 1 AND i IN (SELECT i FROM curated.p)",
+    "SELECT upper(s) AS i FROM curated.p WHERE i = 1",
+    "SELECT a.i + 1 FROM curated.p a JOIN curated.p b USING (i) WHERE a.i = 1",
+    "WITH c AS (SELECT i FROM curated.p WHERE i = 1) SELECT i FROM c",
+    "SELECT upper(s) FROM curated.p WHERE k = 'x'",
+    "SELECT upper(s) FROM curated.p WHERE hidden = 1",
+    "SELECT upper(s) FROM curated.p WHERE i = '1'",
+    "SELECT upper(s) FROM curated.p WHERE i = 1 UNION ALL SELECT upper(s) FROM curated.p",
+]
+
+
+@pytest.mark.parametrize("sql", NOT_NARROWED, ids=range(len(NOT_NARROWED)))
+def test_nothing_else_narrows_what_is_scanned(sql):
+    assert narrowed(examine(sql), SEEN) == ""
+
+
+def test_what_narrows_is_a_condition_of_ours():
+    sql = "SELECT upper(s) FROM curated.p WHERE i = 1 AND upper(s) = 'A' AND (s > 'a' OR w IS NULL) ORDER BY 1"
+    assert (
+        narrowed(examine(sql), SEEN) == '"i" = CAST(\'1\' AS BIGINT) AND (("s" > CAST(\'a\' AS TEXT)) OR ("w" IS NULL))'
+    )
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_narrowing_changes_no_answer(seed):
+    rng = random.Random(seed)
+    both, writer, held = Both(rng, 200), Writer(rng), 0
+    for _ in range(60):
+        where = " AND ".join([*(writer.comparison() for _ in range(rng.randint(1, 3))), "upper(s) <> 'B'"])
+        sql = f"SELECT upper(s), i FROM curated.p WHERE {where}"  # noqa: S608
+        condition = narrowed(examine(sql), SEEN)
+        held += bool(condition)
+        made = answered(columns(SPECIAL), both.where, salt="", narrowed=condition)
+        both.user.register("streamed", both.scanner.sql(made).to_arrow_table())
+        assert told(both.theirs(sql.replace("curated.p", "streamed"))) == told(both.theirs(sql)), sql
+    assert held > 40

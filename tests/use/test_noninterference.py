@@ -172,7 +172,7 @@ def streams(home, people, run, subject, purpose):
     grant = record_access(scans, "0" * 64, published.release, actor, Limits(), home.database, home.lake)
     found = []
     scan(
-        dict(scan_request(scans[0], grant, purpose, "00" * 32, home.settings, DEFAULT_LIMITS)),
+        {**scan_request(scans[0], grant, purpose, "00" * 32, home.settings, DEFAULT_LIMITS), "max_rows": None},
         {},
         lambda reader: found.append(reader.read_all()),
     )

@@ -119,7 +119,7 @@ class TwoWorlds:
             con.register("held", pa.table(arrays(table, rows[name])))
             con.execute("CREATE TABLE source AS FROM held")
         columns = [(column.name, column.type, column.outcome) for column in scan.columns]
-        made = {"sql": scan.direct.sql, "rows": list(scan.direct.rows), "max_rows": None}
+        made = {"sql": scan.direct.sql, "rows": list(scan.direct.rows)}
         found = con.sql(answered(columns, scan.where, salt=SALT, direct=made)).to_arrow_table()
         return [found.column_names, [list(map(shown, row.values())) for row in found.to_pylist()]]
 
