@@ -10,7 +10,7 @@ import pytest
 
 from governance.catalog.service_level import Period
 from governance.catalog.types import Dataset
-from governance.manage.history import FEWEST, place
+from governance.manage.history import FEWEST, Floor, place
 from governance.manage.levels import Arrival, freshness, too_few_or_many
 from governance.state.values import Window
 
@@ -78,7 +78,7 @@ def test_on_stable_history_few_numbers_are_called_unlike() -> None:
         for _ in range(50):
             series = [make() for _ in range(FEWEST + 50)]
             for end in range(FEWEST, len(series)):
-                found = place(series[end], series[:end], floor=floor)
+                found = place(series[end], series[:end], floor=Floor(floor))
                 assert found is not None
                 asked += 1
                 told += found.unlike
@@ -90,6 +90,6 @@ def test_a_number_far_from_all_before_it_is_unlike_though_some_of_those_were_odd
     dice = random.Random(11)
     before = [dice.gauss(1000, 30) for _ in range(30)]
     before[5] = before[17] = 40_000.0
-    found = place(1500.0, before, floor=1.0)
+    found = place(1500.0, before, floor=Floor(1.0))
     assert found is not None
     assert found.unlike

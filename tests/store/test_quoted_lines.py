@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governance.catalog.types import ColumnType, Field
+from governance.errors import SourceContentError
 from governance.store.parsers import quoted_lines
 from governance.store.parsers.csv_file import open_csv
-from governance.store.parsers.quoted_lines import has_quoted_lines
+from governance.store.parsers.quoted_lines import ONE_PIECE_BYTES, looked
 
 FIELDS = (Field("n", ColumnType("integer"), "n"), Field("note", ColumnType("string"), "note"))
 NOTE = 'a "quoted" word,\nthen a line like a record,\n' * 4_000
@@ -65,7 +66,8 @@ def test_only_files_without_lines_in_values_are_parsed_by_all_threads(
 
     assert "parallel = true" in statement(written([(1, "one, two")]))
     assert "parallel = false" in statement(written([(1, "one\ntwo")]))
-    assert "parallel = false" in statement(written([(1, "one, two")]), "gb18030")
+    assert "parallel = true" in statement(written([(1, "one, two")]), "gb18030")
+    assert "parallel = false" in statement(written([(1, "one\ntwo")]), "gb18030")
 
 
 @given(
@@ -76,5 +78,24 @@ def test_a_line_end_in_a_value_is_seen_wherever_the_file_is_cut(values: list[str
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quoted_lines, "_CHUNK_BYTES", chunk)
         source = io.BytesIO(written([(n, value) for n, value in enumerate(values)]))
-        assert has_quoted_lines(source) == any("\n" in value or "\r" in value for value in values)
+        look = looked(source)
+        assert (look.quoted, look.inside) == (any("\n" in value or "\r" in value for value in values), False)
         assert source.tell() == 0
+
+
+CUT = b'1,"one\ntwo"\n2,"thr'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_a_last_record_whose_quote_is_not_closed_is_kept_as_a_line(encoding: str, tmp_path: Path) -> None:
+    """A reader that begins at the first byte leaves it out, without a word."""
+    for end in (b"", b"\n"):
+        assert read(b"n,note\n" + CUT + end, tmp_path, encoding) == ((1, 1, 7), 1)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_long_file_that_ends_within_quotes_is_refused(packed: bool, tmp_path: Path) -> None:
+    content = written([(n, "x" * 1_000_000) for n in range(32)]) + b'32,"cut'
+    assert len(content) > ONE_PIECE_BYTES
+    with pytest.raises(SourceContentError, match="an odd number of quotes"):
+        read(gzip.compress(content, 1) if packed else content, tmp_path)

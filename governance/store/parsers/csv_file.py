@@ -19,7 +19,7 @@ from sqlglot import exp
 
 from governance.catalog.types import Field
 from governance.errors import SourceContentError
-from governance.store.parsers.quoted_lines import has_quoted_lines
+from governance.store.parsers.quoted_lines import ONE_PIECE_BYTES, Look, looked
 from governance.store.parsers.relation import UNPARSED, Relation, literal, places, quoted, raw_name
 from governance.store.parsers.seekable import seekable
 from governance.store.parsers.text import is_plain, pipe, utf8_chunks
@@ -40,8 +40,13 @@ def open_csv(
 ) -> Iterator[Relation]:
     """The relation of one delimited file whose first record names the columns."""
     direct = is_plain(source, encoding)
-    serial = not direct or has_quoted_lines(source)  # what goes through a pipe cannot be looked at beforehand
     chunks = utf8_chunks(source, encoding, where)
+    if direct:
+        look = looked(source)
+        look.require_closed(where)
+        serial = look.serial
+    else:
+        chunks, serial = _seen(chunks, where)
     start, header = _header(chunks, delimiter, where)
     found, ignored = places(header, fields, where)
     columns = ", ".join(
@@ -63,6 +68,26 @@ def open_csv(
             ignored=ignored,
             source_error=source_error,
         )
+
+
+def _seen(chunks: Iterator[bytes], where: str) -> tuple[Iterator[bytes], bool]:
+    """The chunks, and whether they are to be read serially: a file that is longer than one piece is looked at while it goes through."""
+    look, held = Look(), list[bytes]()
+    for chunk in chunks:
+        look.feed(chunk)
+        held.append(chunk)
+        if look.size > ONE_PIECE_BYTES:
+            break
+    else:
+        return iter(held), look.serial
+
+    def rest() -> Iterator[bytes]:
+        for chunk in chunks:
+            look.feed(chunk)
+            yield chunk
+        look.require_closed(where)
+
+    return itertools.chain(held, rest()), True
 
 
 _Opened = tuple[str, Callable[[], None], Callable[[], BaseException | None]]
