@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from governance.cli.access_options import KEY_FILE, actor_of, json_option, open_
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from governance.catalog.types import Catalogue
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _BLOCK_BYTES = 16 << 20
@@ -62,6 +65,8 @@ def consent_command(
         actor, sign = actor_of(subject), sign_with(key)
         if confirm:
             consents.confirm(scope=scope, domain=domain, sign=sign, access=access, database=database, actor=actor)
+        if given is not None:
+            _require_identifiers(given, domain, context.catalogue)
         for values in _blocks(file) if file is not None else ():
             persons = consents.tokens_of(
                 values, domain=domain, database=database, keystore=context.keystore, actor=actor
@@ -86,6 +91,42 @@ def consent_command(
         click.echo("\n".join(lines) or "nobody consented to anything yet")
 
 
+def _require_identifiers(path: Path, domain: str, catalogue: Catalogue) -> None:
+    """Raises Refused for a file with lines that the domain's own check (`gov.check` of its fields) does not take, by their numbers:
+    nobody would ever be found under their tokens.
+    """
+    import duckdb
+    import numpy as np
+    import pyarrow as pa
+
+    from governance.errors import Refused
+    from governance.keys.tokens import sql_standard
+    from governance.manage.semantics import wrong
+
+    contracts = [*catalogue.datasets.values(), *(model.contract for model in catalogue.models.values())]
+    fields = [f for c in contracts for f in c.fields if f.domain == domain and f.type.kind == "string"]
+    conditions = {wrong(replace(field, name="value")) for field in fields} - {"FALSE"}
+    if len(conditions) != 1:
+        return
+    found, before = list[int](), 0
+    with duckdb.connect() as con:
+        for values in _blocks(path):
+            con.register("given", pa.table({"v": values}))
+            standard = f"SELECT {sql_standard('v')} AS value FROM given"  # noqa: S608
+            asked = f"SELECT coalesce({min(conditions)}, FALSE) AS w FROM ({standard})"  # noqa: S608
+            at = np.flatnonzero(con.sql(asked).to_arrow_table().column("w").to_numpy())
+            found += (at + before + 1).tolist()
+            before += len(values)
+    if found:
+        shown = ", ".join(map(str, found[:10])) + (", ..." if len(found) > 10 else "")
+        raise Refused(
+            f"{len(found)} of its lines are no identifiers of the domain {domain}: {shown}",
+            where=str(path),
+            allowed="one identifier a line; blank lines count for nobody",
+            do="correct these lines; nothing of the file was recorded",
+        )
+
+
 def _blocks(path: Path) -> Iterator[pa.Array]:
     """The lines of a file as strings, a block at a time. Nothing of a file that cannot be read is shown."""
     import pyarrow as pa
@@ -97,7 +138,7 @@ def _blocks(path: Path) -> Iterator[pa.Array]:
         reader = csv.open_csv(
             path,
             read_options=csv.ReadOptions(column_names=["value"], block_size=_BLOCK_BYTES),
-            parse_options=csv.ParseOptions(delimiter="\x1f", quote_char=False),
+            parse_options=csv.ParseOptions(delimiter="\x1f", quote_char=False, ignore_empty_lines=False),
             convert_options=csv.ConvertOptions(column_types={"value": pa.string()}, strings_can_be_null=False),
         )
         for batch in reader:

@@ -42,6 +42,11 @@ def sql_hash(column_sql: str) -> str:
     >>> hashes[0] == hashes[1], len(hashes[0][0]), hashes[2:]
     (True, 64, [(None,), (None,)])
     """
+    return f"sha256({sql_standard(column_sql)})"
+
+
+def sql_standard(column_sql: str) -> str:
+    """A DuckDB expression: the standardised value (VARCHAR) of `column_sql`; a blank is NULL."""
     text = f"CAST(({column_sql}) AS VARCHAR)"
     plain = f"translate(nfc_normalize({text}), {_literal(_FULL_WIDTH)}, {_literal(_PLAIN)})"
     ascii_or_plain = f"CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {plain} END"
@@ -50,8 +55,7 @@ def sql_hash(column_sql: str) -> str:
     is_standard = (
         f"strlen({text}) = length({text}) AND upper({text}) = {text} AND {text} >= '!' AND substr({text}, -1) >= '!'"
     )
-    quick = f"CASE WHEN {is_standard} THEN {text} ELSE nullif({standard}, '') END"
-    return f"sha256({quick})"
+    return f"CASE WHEN {is_standard} THEN {text} ELSE nullif({standard}, '') END"
 
 
 def standard_hash(value: str) -> str | None:

@@ -76,6 +76,17 @@ def check_rules(dataset: Dataset, field: Field, code_sets: Mapping[str, CodeSet]
     return tuple(rules)
 
 
+def wrong(field: Field) -> str:
+    """A condition (DuckDB) over the field's column that holds where a check of the value alone fails; NULL breaks nothing.
+
+    >>> from governance.catalog.types import ColumnType
+    >>> wrong(Field("no", ColumnType("string"), "no"))
+    'FALSE'
+    """
+    plain = [_PLAIN[check.name](field) for check in checks(field) if not check.argument]
+    return render(all_of([not_null(column(field.name)), exp.paren(exp.or_(*plain))])) if plain else "FALSE"
+
+
 def divides(field: Field) -> bool:
     """Whether the field's code set is one of divisions inside the value, not of whole values."""
     return any(check.name == "division_valid_at" for check in checks(field))

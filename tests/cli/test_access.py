@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sqlalchemy import delete
 
 from governance.catalog.load import load_catalogue
+from governance.cli.access_consent import _require_identifiers
 from governance.cli.main import group, main
 from governance.config import load_settings
+from governance.errors import Refused
 from governance.ledger.entry import canonical
 from governance.policy.access import parse_access
 from governance.state.database import Database
@@ -104,6 +106,20 @@ def test_a_request_may_be_declined(folder: Path, gov) -> None:
     assert gov(*words, "--as", "user:wang", "--key", str(folder / "wang.pem"))[0] == 0
     told = {entry["request"]: entry for entry in json.loads(gov("access", "list", "--json")[1])}[request]
     assert (told["status"], told["steps"][0]["document"]["because"]) == ("declined", "ask for less")
+
+
+def test_a_file_with_lines_that_are_no_identifiers_is_refused_by_their_numbers(tmp_path: Path) -> None:
+    """Nobody would be found under such a token, and whoever recorded it would believe that they consented."""
+    catalogue, names = load_catalogue(load_settings(Path(__file__).parents[2])), tmp_path / "cohort.txt"
+    names.write_text(
+        "110101199003074514\n\nabc\n１１０１０１１９９００３０７７８５４\n110101199003077854x\n", encoding="utf-8"
+    )
+    with pytest.raises(Refused, match="2 of its lines are no identifiers of the domain person: 3, 5") as told:
+        _require_identifiers(names, "person", catalogue)
+    assert "abc" not in str(told.value)
+    names.write_text(" 110101199003077854\n\n", encoding="utf-8")
+    _require_identifiers(names, "person", catalogue)
+    _require_identifiers(names, "nobody's", catalogue)
 
 
 def test_consents_are_recorded_from_a_file_and_nothing_of_it_is_kept(folder: Path, gov) -> None:
