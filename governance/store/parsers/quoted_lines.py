@@ -38,18 +38,23 @@ class Look:
         """Whether the file, which was seen whole, is to be read from the first record to the last."""
         return self.quoted and not self.inside
 
-    def all(self, chunks: Iterable[bytes | memoryview]) -> Look:
+    def all(self, chunks: Iterable[bytes | bytearray]) -> Look:
         for chunk in chunks:
             self.feed(chunk)
         return self
 
-    def feed(self, chunk: bytes | memoryview) -> None:
+    def feed(self, chunk: bytes | bytearray) -> None:
         self.size += len(chunk)
+        if chunk.find(_QUOTE) < 0:  # most chunks of most files
+            self.quoted = self.quoted or (self.inside and any(chunk.find(end) >= 0 for end in _LINE_ENDS))
+            return
+        if self.quoted:
+            self.inside ^= bool(chunk.count(_QUOTE) & 1)
+            return
         codes = np.frombuffer(chunk, dtype=np.uint8)
         quotes = np.flatnonzero(codes == _QUOTE)
-        if not self.quoted and (len(quotes) or self.inside):
-            ends = np.flatnonzero((codes == _LINE_ENDS[0]) | (codes == _LINE_ENDS[1]))
-            self.quoted = bool(((np.searchsorted(quotes, ends) + int(self.inside)) & 1).any())
+        ends = np.flatnonzero((codes == _LINE_ENDS[0]) | (codes == _LINE_ENDS[1]))
+        self.quoted = bool(((np.searchsorted(quotes, ends) + int(self.inside)) & 1).any())
         self.inside ^= bool(len(quotes) & 1)
 
     def require_closed(self, where: str) -> None:
@@ -72,7 +77,7 @@ def looked(source: BinaryIO) -> Look:
         source.seek(0)
 
 
-def _pieces(source: BinaryIO) -> Iterator[memoryview]:
+def _pieces(source: BinaryIO) -> Iterator[bytes | bytearray]:
     buffer = bytearray(_CHUNK_BYTES)
     while filled := source.readinto(buffer):  # type: ignore[attr-defined]
-        yield memoryview(buffer)[:filled]
+        yield buffer if filled == len(buffer) else bytes(memoryview(buffer)[:filled])
