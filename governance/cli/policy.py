@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -120,11 +119,10 @@ def _read(path: Path) -> tuple[str, str]:
 
 def _reviewed(settings: Settings) -> tuple[str, str]:
     """Name and text of the rules that the live release was approved with; without one, of those last in force."""
-    from sqlalchemy import select
 
     from governance.errors import Damaged, NotReady
+    from governance.state import texts
     from governance.state.database import Database
-    from governance.state.tables import text
     from governance.use.published import in_force
     from governance.use.release import live
 
@@ -135,8 +133,8 @@ def _reviewed(settings: Settings) -> tuple[str, str]:
         sha256 = str(found[1]["access"]) if found else in_force(connection)
         if sha256 is None:
             raise NotReady("no access rules were ever in force here", do="name the old file: gov policy diff OLD")
-        body = connection.execute(select(text.c.text).where(text.c.sha256 == sha256)).scalar_one_or_none()
-    if body is None or hashlib.sha256(body.encode("utf-8")).hexdigest() != sha256:
+        body = texts.kept(connection, sha256)
+    if body is None:
         raise Damaged("the access rules are not kept under their hash", where=sha256[:12])
     return f"{'live release' if found else 'in force'} {sha256[:12]}", body
 

@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, select
 
 from governance.errors import Conflict, Damaged, Refused
@@ -30,6 +29,7 @@ from governance.state import texts
 from governance.state.tables import grant as grant_table
 from governance.state.tables import text
 from governance.state.values import Actor
+from governance.use.signatures import made_by
 
 APPROVERS = 2
 _MESSAGE = "gov keys shred "
@@ -100,7 +100,7 @@ def verified(access: Access, plan_hash: str, approvals: Mapping[str, str]) -> li
     found = {}
     for subject, signature in approvals.items():
         for approver in access.approvers:
-            if approver.subject == subject and _is_signed(approver.public_key, plan_hash, signature):
+            if approver.subject == subject and made_by(approver.public_key, f"{_MESSAGE}{plan_hash}", signature):
                 found[approver.public_key] = {
                     "subject": subject,
                     "public_key": approver.public_key,
@@ -114,15 +114,6 @@ def verified(access: Access, plan_hash: str, approvals: Mapping[str, str]) -> li
             do="gov keys sign PLAN --key KEY",
         )
     return sorted(found.values(), key=lambda approval: approval["subject"])
-
-
-def _is_signed(public_key: str, plan_hash: str, signature: str) -> bool:
-    try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
-        key.verify(bytes.fromhex(signature), f"{_MESSAGE}{plan_hash}".encode("ascii"))
-    except (InvalidSignature, ValueError):
-        return False
-    return True
 
 
 def kept(context: Context, plan_hash: str, kind: str) -> Mapping[str, Any]:

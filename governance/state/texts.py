@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -44,6 +45,12 @@ def keep(connection: Connection, sha256: str, kind: str, body: str, *, at: datet
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         new = dialect.insert(text).values(sha256=sha256, kind=kind, text=body, recorded_at=at)
         connection.execute(new.on_conflict_do_nothing(index_elements=["sha256"]))
+
+
+def kept(connection: Connection, sha256: str) -> str | None:
+    """The text that is kept under a hash; None when there is none, or one that the hash is not of."""
+    body = connection.execute(select(text.c.text).where(text.c.sha256 == sha256)).scalar_one_or_none()
+    return body if body is not None and hashlib.sha256(body.encode("utf-8")).hexdigest() == sha256 else None
 
 
 def differs(connection: Connection, declared: Mapping[tuple[str, str], tuple[str, str]]) -> bool:

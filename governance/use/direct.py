@@ -40,6 +40,7 @@ _KEYS = frozenset(
 """What a SELECT node may say; any other key must be empty."""
 _STAR_SAYS = ("alias", "relation_name", "exclude_list", "replace_list", "expr", "qualified_exclude_list", "rename_list")
 """What a star may not say."""
+_OTHER = "a statement of another form"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def plan(statement: Statement, restrictions: Restrictions) -> Direct | None:
     """What the scanner is to answer for a statement over this one table; None when it has another form."""
     try:
         return _Reader(restrictions).read(statement.tree.get("node", {}))
-    except (Refused, _Other):
+    except Refused:
         return None
 
 
@@ -67,15 +68,10 @@ def narrowed(statement: Statement, restrictions: Restrictions) -> str:
     """What of a statement's WHERE the scanner may hold beforehand, as a condition over `SEEN`: comparisons with constants, where the
     statement is one SELECT that reads this table once. Empty when there is none.
     """
-    reader = _Reader(restrictions)
     try:
-        return reader.narrowing(statement.tree)
-    except (Refused, _Other):
+        return _Reader(restrictions).narrowing(statement.tree)
+    except Refused:
         return ""
-
-
-class _Other(Exception):
-    """A statement of another form."""
 
 
 class _Reader:
@@ -118,7 +114,7 @@ class _Reader:
         parts = where["children"] if where.get("type") == "CONJUNCTION_AND" else [where]
         held = []
         for part in parts:
-            with suppress(Refused, _Other):
+            with suppress(Refused):
                 held.append(conditions.condition(part, self._compared, exact))
         return exp.and_(*held).sql("duckdb") if held else ""
 
@@ -196,10 +192,10 @@ class _Reader:
                     if modifier.get(key) is not None:
                         rows = conditions.whole_number(modifier[key])
                         if rows is None:
-                            raise _Other
+                            raise Refused(_OTHER)
                         made = put(rows, copy=False)
                 return made
-        raise _Other
+        raise Refused(_OTHER)
 
     def _ordered(self, order: Node, items: Sequence[Node], groups: Sequence[str]) -> exp.Ordered:
         by = self._after(self._meant(order["expression"], items), groups)[0]
@@ -293,7 +289,7 @@ def _aggregated_type(name: str, of: ColumnType) -> ColumnType:
             return ColumnType("decimal", 38, of.scale or 0) if of.kind == "decimal" else of
         case "avg" | "mean" if summed:
             return ColumnType("double")
-    raise _Other
+    raise Refused(_OTHER)
 
 
 def _reference(name: str) -> exp.Column:
@@ -302,4 +298,4 @@ def _reference(name: str) -> exp.Column:
 
 def _require(*conditions_hold: bool) -> None:
     if not all(conditions_hold):
-        raise _Other
+        raise Refused(_OTHER)

@@ -18,8 +18,7 @@ from governance.lake.lake import Lake
 from governance.policy.access import Access, parse_access
 from governance.policy.decide import Column, Decider
 from governance.policy.restrictions import Policy, Restrictions, compile_restrictions
-from governance.state import tables
-from governance.state.tables import text
+from governance.state import tables, texts
 from governance.use import consents, history, release
 from governance.use.release_past import live_at
 from governance.use.request_state import Request
@@ -136,8 +135,8 @@ def in_force(connection: Connection) -> str | None:
 
 
 def _kept(connection: Connection, access_hash: str, catalogue: Catalogue) -> Access:
-    body = connection.execute(select(text.c.text).where(text.c.sha256 == access_hash)).scalar_one_or_none()
-    if body is None or hashlib.sha256(body.encode("utf-8")).hexdigest() != access_hash:
+    body = texts.kept(connection, access_hash)
+    if body is None:
         raise Refused(
             "access rules that hold are not kept", do="start again with the present catalogue, or approve a new release"
         )

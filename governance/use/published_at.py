@@ -16,7 +16,7 @@ from governance.errors import NotReady, Refused
 from governance.lake.lake import Lake
 from governance.policy.access import Access, parse_access
 from governance.policy.decide import Decider
-from governance.state.tables import text
+from governance.state import texts
 from governance.state.tables_use import consent_change
 from governance.use import release
 from governance.use.published import Published
@@ -52,8 +52,8 @@ def published_at(connection: Connection, at: datetime, *, catalogue: Catalogue, 
 
 
 def _kept(connection: Connection, access_hash: str, catalogue: Catalogue) -> Access:
-    body = connection.execute(select(text.c.text).where(text.c.sha256 == access_hash)).scalar_one_or_none()
-    if body is None or hashlib.sha256(body.encode("utf-8")).hexdigest() != access_hash:
+    body = texts.kept(connection, access_hash)
+    if body is None:
         raise Refused("access rules that held then are not kept", where=access_hash)
     return parse_access(body, f"access rules {access_hash[:12]}", catalogue)
 

@@ -35,7 +35,7 @@ def sign(words: str, document_hash: str, key: Ed25519PrivateKey) -> str:
 def holds(access: Access, subject: str, words: str, document_hash: str, signature: str) -> bool:
     """Whether `subject` is an approver of `access` and one of their keys there made the signature."""
     message = f"{words}{document_hash}"
-    return any(_made_by(a.public_key, message, signature) for a in access.approvers if a.subject == subject)
+    return any(made_by(a.public_key, message, signature) for a in access.approvers if a.subject == subject)
 
 
 def signer(key: Ed25519PrivateKey) -> Sign:
@@ -51,7 +51,7 @@ def has_key(access: Access, subject: str) -> bool:
 def holds_own(access: Access, subject: str, words: str, document_hash: str, signature: str) -> bool:
     """Whether a key that access.yaml has of `subject`, approver or not, made the signature."""
     message = f"{words}{document_hash}"
-    return any(_made_by(key, message, signature) for key in _keys(access, subject))
+    return any(made_by(key, message, signature) for key in _keys(access, subject))
 
 
 def require_own(access: Access, subject: str, words: str, document_hash: str, signature: str) -> None:
@@ -83,7 +83,8 @@ def _keys(access: Access, subject: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _made_by(public_key: str, message: str, signature: str) -> bool:
+def made_by(public_key: str, message: str, signature: str) -> bool:
+    """Whether the key (hex) made the Ed25519 signature (hex) over an ASCII message."""
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
         key.verify(bytes.fromhex(signature), message.encode("ascii"))
