@@ -24,12 +24,13 @@ from sqlalchemy import insert
 from benchmarks.measure import BUILD
 from governance.keys import grants
 from governance.keys.names import DigestKeyName
-from governance.keys.tokens import sql_hash, tokens
+from governance.keys.tokens import sql_standard, tokens
 from governance.lake.lake import TableChange
 from governance.lake.specs import stored_spec
 from governance.pipeline.context import Context
 from governance.pipeline.curate import build_models
-from governance.pipeline.record_trace import RecordTrace, record_trace
+from governance.pipeline.record_trace import record_trace
+from governance.pipeline.trace_answer import RecordTrace
 from governance.state.tables import batch
 from governance.state.values import LANDED, Actor, Landed, LandedFile
 from tests.pipeline.home import Home, empty_home
@@ -142,7 +143,7 @@ def _fill(context: Context) -> None:
 
 
 def _tokens(context: Context, con: duckdb.DuckDBPyConnection) -> pa.Table:
-    rows = con.sql(f"SELECT n, {sql_hash('code')} AS h FROM firm ORDER BY n").to_arrow_table()  # noqa: S608
+    rows = con.sql(f"SELECT n, {sql_standard('code')} AS h FROM firm ORDER BY n").to_arrow_table()  # noqa: S608
     key = DigestKeyName("domain", "enterprise")
     with context.database.unit_of_work() as tx:
         grant = grants.issue(

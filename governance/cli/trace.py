@@ -16,7 +16,7 @@ from governance.cli.query import as_text
 from governance.config import load_settings
 
 if TYPE_CHECKING:
-    from governance.pipeline.record_trace import RecordTrace, SourceRow
+    from governance.pipeline.trace_answer import Record, RecordTrace, SourceRow, WholeTable
 
 
 @click.command("trace")
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 @click.option("--column", help="Only what produced the value of this column.")
 @click.option("--lines", is_flag=True, help="Open the landed files to tell the line of each record.")
 @click.option("--as-of", "as_of", type=INSTANT, help="Rows as they were published then, under the policy of now.")
+@click.option(
+    "--most",
+    type=click.IntRange(0, 10_000),
+    default=100,
+    help="Of a table that is given as a whole, rows to list (100).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_obj
 def command(
@@ -43,6 +49,7 @@ def command(
     column: str | None,
     lines: bool,
     as_of: datetime | None,
+    most: int,
     as_json: bool,
 ) -> None:
     """The landed records (file, record) that rows of a published TABLE were made from; positions, never a value.
@@ -59,13 +66,29 @@ def command(
     keys = [line.rstrip("\r\n").split("\t") for line in key_source(key_file, from_input) if line.strip()]
     context = at_the_end(open_context(load_settings(home)))
     found = record_trace(
-        context, table, keys, subject=subject, purpose=purpose, column=column, by=by, lines=lines, as_of=as_of
+        context,
+        table,
+        keys,
+        subject=subject,
+        purpose=purpose,
+        column=column,
+        by=by,
+        lines=lines,
+        as_of=as_of,
+        most=most,
     )
     if as_json:
-        click.echo(json.dumps({**asdict(found), "exact": found.exact, "complete": found.complete}, ensure_ascii=False))
+        said = {"superset": found.superset, "exact": found.exact, "complete": found.complete}
+        click.echo(json.dumps({**asdict(found), **said}, ensure_ascii=False))
         return
     titles = ["key", "row", "made", "table", "file", "record", "line", "batch"]
     click.echo(as_text(titles, [_cells(row) for row in found.rows]))
+    for whole in found.whole:
+        click.echo(_superset(whole))
+        if whole.records:
+            click.echo(
+                as_text(["table", "file", "record", "line", "batch"], [_listed(whole, r) for r in whole.records])
+            )
     for line in _said(found):
         click.echo(line)
 
@@ -80,9 +103,25 @@ def _cells(row: SourceRow) -> tuple[object, ...]:
     return row.key, row.target, made, row.table, at.file, at.record or "", at.line or "", row.batch
 
 
+def _superset(whole: WholeTable) -> str:
+    said = f"superset: {whole.reason}: any of the "
+    if whole.rows is None:
+        return said + f"rows of {whole.table}, neither counted nor listed: a row filter holds for this subject"
+    rest = whole.rows - len(whole.records)
+    return said + f"{whole.rows:,} rows of {whole.table}, {f'{rest:,} not listed' if rest else 'all listed'}"
+
+
+def _listed(whole: WholeTable, record: Record) -> tuple[object, ...]:
+    at = record.position
+    if at is None:
+        return whole.table, "", record.row, "", record.batch
+    return whole.table, at.file, at.record or "", at.line or "", record.batch
+
+
 def _said(found: RecordTrace) -> list[str]:
-    said = [f"{found.targets:,} rows of {found.table}, {len(found.rows):,} landed records"]
-    said += ["exact"] if found.exact else [f"a superset: {reason}" for reason in found.superset]
+    landed = [row for row in found.rows if row.batch]
+    said = [f"{found.targets:,} rows of {found.table}, {len(landed):,} landed records"]
+    said += ["exact"] if found.exact else [f"not exact: a superset of {len(found.whole)} tables"]
     if found.hidden:
         said.append(f"not complete: {found.hidden} sources are not for this subject")
     return said

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,14 +24,14 @@ import pyarrow as pa
 
 from governance import workers
 from governance.config import as_request
-from governance.develop.provenance_plan import TracePlan
 from governance.errors import Conflict, Refused
 from governance.keys import grants
 from governance.keys.names import DigestKeyName, KeyName
 from governance.ledger.entry import Json, append
 from governance.pipeline.context import Context
-from governance.pipeline.landed_files import Position, positions
+from governance.pipeline.landed_files import positions
 from governance.pipeline.record_trace_worker import run
+from governance.pipeline.trace_answer import LISTED, MOST_LISTED, RecordTrace, listed, rows_of, whole_of
 from governance.pipeline.trace_decided import Asked, column_of, decided, how_of, where_of
 from governance.state import texts
 from governance.state.values import Actor
@@ -41,49 +40,6 @@ from governance.use import lookup_budget
 MAX_ROWS = 1_000
 """Rows that one key may be of."""
 TRACE_SECONDS = 600
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRow:
-    """One landed record (or, with `batch` empty, any record of a table: a superset) behind row `target` of key `key`."""
-
-    key: int
-    target: int
-    table: str
-    snapshot: int
-    batch: str
-    row: int | None
-    value: bool
-    """Whether values came from it; else it only decided that the row is there."""
-    through: tuple[str, ...]
-    """Curated tables on the way."""
-    position: Position | None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordTrace:
-    """`superset` says why an answer is more than the exact rows; empty: it is exact. `hidden` counts sources that are not
-    for the subject; `targets` the rows that the keys are of.
-    """
-
-    table: str
-    column: str | None
-    release: str
-    snapshot: int
-    targets: int
-    rows: tuple[SourceRow, ...]
-    superset: tuple[str, ...]
-    hidden: int
-    grant: str
-    decision_hash: str
-
-    @property
-    def exact(self) -> bool:
-        return not self.superset
-
-    @property
-    def complete(self) -> bool:
-        return not self.hidden
 
 
 def record_trace(
@@ -97,14 +53,17 @@ def record_trace(
     by: Sequence[str] = (),
     lines: bool = False,
     as_of: datetime | None = None,
+    most: int = LISTED,
 ) -> RecordTrace:
     """The source rows of the rows of `table` (as published) whose fields `by` (default: the table's identifier) are one
     of `keys`; of `column` alone, if given. `lines` opens landed files to tell the line of each record. With `as_of` the rows as they were published then, under
-    what holds now.
+    what holds now. Of a table that is given as a whole (a superset) the first `most` rows are listed.
 
     Raises Refused (forbidden and absent read alike), NotReady when nothing is published or the build is not known,
     Conflict when the text does not give the published rows again.
     """
+    if not 0 <= most <= MOST_LISTED:
+        raise Refused(f"{most} rows to list", allowed=f"0 to {MOST_LISTED}")
     actor = Actor(subject, purpose, uuid.uuid4().hex)
     try:
         asked = decided(context, table, keys, actor, column, tuple(by), as_of)
@@ -121,7 +80,7 @@ def record_trace(
     finally:
         with context.database.unit_of_work() as tx:
             grants.revoke(tx, grant, actor=actor, database=context.database)
-    return _told(context, asked, found, result, grant, actor, lines=lines)
+    return _told(context, asked, found, result, grant, actor, lines=lines, most=most)
 
 
 def _granted(context: Context, asked: Asked, keys: int, actor: Actor) -> tuple[str, bool]:
@@ -209,6 +168,7 @@ def _worked(
         "sources": [
             {"table": s.table, "snapshot": s.snapshot, "reads": s.reads, "columns": s.columns, "current": s.current}
             for s in plan.sources
+            if s.columns
         ],
     }
     given = pa.table({c.name: pa.array(v, pa.string()) for c, v in zip(asked.by, zip(*keys, strict=True), strict=True)})
@@ -233,6 +193,7 @@ def _told(
     actor: Actor,
     *,
     lines: bool,
+    most: int,
 ) -> RecordTrace:
     """The answer, and what was told of it in the ledger."""
     restrictions, plan = asked.restrictions, asked.plan
@@ -242,55 +203,37 @@ def _told(
             where=restrictions.table,
             do="look whether the model declares a tolerance; gov check names what breaks repeatability",
         )
-    told = {number for number in range(len(plan.sources)) if asked.told(number)}
-    entries = [row for row in found.to_pylist() if row["s"] in told]
-    places = positions(context, {(e["b"], e["r"]) for e in entries if e["b"] is not None}, actor, lines=lines)
-    rows = _rows(plan, entries, places)
-    superset = tuple(f"{plan.sources[n].table}: {reason}" for n, reason in sorted(plan.whole.items()) if n in told)
-    facts: dict[str, Json] = {
-        "grant": grant,
-        "table": restrictions.table,
-        "column": asked.column,
-        "rows": result["targets"],
-        "records": len(rows),
-        "exact": not superset,
-        "keys_sha256": sorted(result["digests"]),
-    }
-    with context.database.unit_of_work() as tx:
-        append(tx, "traced", facts, actor=actor, writer=context.database.writer, at=context.database.clock())
-    return RecordTrace(
+    told = {number for number in plan.named if asked.told(number)}
+    entries = [{**row, "s": s} for row in found.to_pylist() for s in plan.stored(row["s"]) if s in told]
+    whole = {entry["s"] for entry in entries if entry["b"] is None}
+    shown = () if restrictions.row_filter is not None else [plan.sources[n] for n in sorted(whole)]
+    counted = listed(context, shown, min(most, restrictions.max_rows or most))
+    exact = {(e["b"], e["r"]) for e in entries if e["b"] is not None}
+    places = positions(context, exact.union(*(one.places for one in counted.values())), actor, lines=lines)
+    answer = RecordTrace(
         restrictions.table,
         asked.column,
         asked.release,
         restrictions.snapshot,
         result["targets"],
-        rows,
-        superset,
-        len(plan.sources) - len(told),
+        rows_of(plan, entries, places),
+        whole_of(plan, whole, counted, places),
+        len(plan.named) - len(told),
         grant,
         restrictions.decision_hash,
     )
-
-
-def _rows(
-    plan: TracePlan, entries: Sequence[Mapping[str, Any]], places: Mapping[tuple[str, int], Position]
-) -> tuple[SourceRow, ...]:
-    """Each record once for each row, of several sources of one table too: from which values came first."""
-    found: dict[tuple[object, ...], SourceRow] = {}
-    for entry in sorted(entries, key=lambda e: e["s"] not in plan.values):
-        source = plan.sources[entry["s"]]
-        row = SourceRow(
-            key=entry["key"],
-            target=entry["target"],
-            table=source.table,
-            snapshot=source.snapshot,
-            batch=entry["b"] or "",
-            row=entry["r"],
-            value=entry["s"] in plan.values,
-            through=source.through,
-            position=places.get((entry["b"], entry["r"])),
-        )
-        found.setdefault((row.key, row.target, row.table, row.snapshot, row.through, row.batch, row.row), row)
-    return tuple(
-        sorted(found.values(), key=lambda r: (r.key, r.target, not r.value, r.table, r.batch, r.row or 0, r.through))
-    )
+    facts: dict[str, Json] = {
+        "grant": grant,
+        "table": restrictions.table,
+        "column": asked.column,
+        "rows": result["targets"],
+        "records": len(answer.rows),
+        "exact": answer.exact,
+        "keys_sha256": sorted(result["digests"]),
+    }
+    if answer.whole:
+        facts["whole"] = {f"{n}:{one.table}": one.rows for n, one in enumerate(answer.whole)}
+        facts["listed"] = sum(len(one.records) for one in answer.whole)
+    with context.database.unit_of_work() as tx:
+        append(tx, "traced", facts, actor=actor, writer=context.database.writer, at=context.database.clock())
+    return answer

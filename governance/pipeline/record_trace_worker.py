@@ -96,14 +96,18 @@ class _Tracing:
         there = {c.name.lower(): c.name for c in self.lake.schema(source["table"], source["snapshot"]).columns}
         reads = [there[c] for c in source["reads"] if c in there]
         name = f"__input_{number}"
-        self.lake.bind(
-            self.con, name, source["table"], source["snapshot"], reads, grant_id=grant, current=source["current"]
-        )
+        table, snapshot, current = source["table"], source["snapshot"], source["current"]
+        if reads:
+            self.lake.bind(self.con, name, table, snapshot, reads, grant_id=grant, current=current)
+        else:
+            rows = sum(file.rows for file in self.lake.files(table, snapshot, current=current))
+            self.con.execute(f"CREATE VIEW {_quoted(name)} AS SELECT 1 AS one FROM range({rows})")  # noqa: S608 - a number
         parts = [
             f"{_quoted(there[c])} AS {_quoted(c)}" if there.get(c) in reads else f"CAST(NULL AS {kind}) AS {_quoted(c)}"
             for c, kind in source["columns"]
         ]
-        entry = f"[{{'s': {number}::USMALLINT, 'b': _batch, 'r': _row}}] AS {PROVENANCE}"
+        place = ("_batch", "_row") if "_batch" in reads else ("NULL::VARCHAR", "NULL::BIGINT")
+        entry = f"[{{'s': {number}::USMALLINT, 'b': {place[0]}, 'r': {place[1]}}}] AS {PROVENANCE}"
         for schema, extra in ((SOURCES, [entry]), (PLAIN, [])):
             shown = ", ".join([*parts, *extra])
             self.con.execute(f"CREATE VIEW {schema}.s{number} AS SELECT {shown} FROM {_quoted(name)}")  # noqa: S608

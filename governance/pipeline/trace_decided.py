@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select
 from sqlglot import exp
 
 from governance.catalog.types import TOKEN_SUFFIX
-from governance.develop.provenance_plan import TracePlan, Version, plan_trace
+from governance.develop.provenance_declared import Version
+from governance.develop.provenance_plan import TracePlan, plan_trace
 from governance.errors import NotReady, Refused
 from governance.pipeline.asof import catalogue_at, declared_at
 from governance.pipeline.context import Context, declared

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from governance.errors import Refused
-from governance.pipeline.record_trace import RecordTrace, record_trace
+from governance.pipeline.record_trace import record_trace
+from governance.pipeline.trace_answer import RecordTrace
 from governance.state import tables
 from governance.use import lookup_budget
 from governance.use.query import query
