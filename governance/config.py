@@ -31,7 +31,7 @@ FILE = "gov.toml"
 _ALLOWED: Mapping[str, frozenset[str]] = {
     "paths": frozenset({"catalog", "expectations", "var", "keyring"}),
     "database": frozenset({"url"}),
-    "engine": frozenset({"threads", "memory_limit_mb"}),
+    "engine": frozenset({"threads", "memory_limit_mb", "step_seconds"}),
     "lineage": frozenset({"namespace"}),
     "keys": frozenset({"socket", "pkcs11", "token", "pin_file"}),
     "airflow": frozenset({"scheduled"}),
@@ -79,6 +79,8 @@ class Settings:
     database_url: str
     threads: int = 2
     memory_limit_mb: int = 2048
+    step_seconds: int = 3600
+    """What a Python step may take, in wall time."""
     lineage_namespace: str = "gov"
     key_socket: Path | None = None
     key_library: Path | None = None
@@ -164,6 +166,7 @@ def load_settings(home: Path | None = None) -> Settings:
         database_url=os.environ.get("GOV_DATABASE_URL", url),
         threads=int(engine.get("threads", 2)),
         memory_limit_mb=int(engine.get("memory_limit_mb", 2048)),
+        step_seconds=int(engine.get("step_seconds", 3600)),
         lineage_namespace=raw.get("lineage", {}).get("namespace", "gov"),
         key_socket=Path(socket) if (socket := _key_socket(raw)) else None,
         key_library=_path(root, raw.get("keys", {}).get("pkcs11")),

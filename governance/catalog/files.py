@@ -13,7 +13,7 @@ from governance.catalog.stamps import declaring_files
 from governance.config import Settings
 from governance.errors import Fault
 
-CONTRACT, MODEL, CHECK = ".odcs.yaml", ".sql", ".check.sql"
+CONTRACT, MODEL, STEP, CHECK = ".odcs.yaml", ".sql", ".py", ".check.sql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,8 @@ def kept_declarations(texts: Mapping[tuple[str, str], str], settings: Settings) 
         stem = stem.removeprefix(f"{CURATED}.")
         root = settings.expectations if kind == "suite" else settings.catalog
         path = _PLACES[kind].format(department=department, stem=stem)
+        if kind == "model" and text.lstrip().startswith("#"):  # as each step begins: with its declared lineage
+            path = path.removesuffix(MODEL) + STEP
         place = f"{_relative(root, settings.home)}/{path}"
         digest = _digest(text)
         own = (department, digest if kind == "contract" else stem)
@@ -138,7 +140,7 @@ def _kind(parts: tuple[str, ...], *, in_catalog: bool) -> tuple[str, str]:
     if parts in (("access.cases.yaml",), ("attestations.yaml",)):
         return "cases", ""
     if len(parts) != 2:
-        return "", "access.yaml, <department>/<dataset>.odcs.yaml, curated/<model>.sql, standards/<codeset>.csv"
+        return "", "access.yaml, <department>/<dataset>.odcs.yaml, curated/<model>.sql or .py, standards/<codeset>.csv"
     if parts[0] == STANDARDS:
         return ("code_set", "") if name.endswith(".csv") else ("", "standards/<codeset>.csv")
     if name.endswith(CONTRACT):
@@ -148,12 +150,12 @@ def _kind(parts: tuple[str, ...], *, in_catalog: bool) -> tuple[str, str]:
     if name.endswith(CHECK):
         check = name.removesuffix(CHECK).count(".") == 1
         return ("check", "") if check else ("", "curated/<model>.<check>.check.sql")
-    model = name.endswith(MODEL) and "." not in name.removesuffix(MODEL)
-    return ("model", "") if model else ("", "curated/<model>.sql, <model>.odcs.yaml, <model>.<check>.check.sql")
+    model = name.endswith((MODEL, STEP)) and name.count(".") == 1
+    return ("model", "") if model else ("", "curated/<model>.sql or .py, <model>.odcs.yaml, <model>.<check>.check.sql")
 
 
 def _stem(name: str) -> str:
-    for suffix in (CONTRACT, CHECK, MODEL, ".csv", ".json", ".yaml"):
+    for suffix in (CONTRACT, CHECK, MODEL, STEP, ".csv", ".json", ".yaml"):
         if name.endswith(suffix):
             return name.removesuffix(suffix)
     return name

@@ -167,9 +167,9 @@ class _Loading:
                     )
         for name, contract in self.contracts_of_models.items():
             if name not in known:
-                allowed = f"{contract.short}.sql beside it"
+                allowed = f"{contract.short}.sql or {contract.short}.py beside it"
                 self.faults.append(
-                    Fault(contract.file, 1, "", "a curated contract without its SELECT", allowed, "add it")
+                    Fault(contract.file, 1, "", "a curated contract without its SELECT or step", allowed, "add it")
                 )
 
     def _model(self, declaration: Declaration, checks: Mapping[str, list[Check]]) -> None:
@@ -182,6 +182,13 @@ class _Loading:
             if name not in self.broken:
                 allowed = f"{declaration.stem}.odcs.yaml beside it"
                 self.faults.append(Fault(declaration.file, 1, "", "a model without a contract", allowed, "add it"))
+            return
+        if name in self.models:
+            found, do = f"{name!r} has both a SELECT and a step", "keep one file"
+            self.faults += [
+                Fault(file, 1, "", found, f"{contract.short}.sql or {contract.short}.py", do)
+                for file in (self.models[name].file, declaration.file)
+            ]
             return
         model, faults = parse_model(declaration.text, file=declaration.file, name=name, contract=contract)
         self.faults += faults

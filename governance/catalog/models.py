@@ -1,6 +1,8 @@
-"""`curated/<model>.sql` and `curated/<model>.<check>.check.sql`: the SELECT and what its head declares. Pure.
+"""`curated/<model>.sql`, `curated/<model>.py` and `curated/<model>.<check>.check.sql`: the text and what its head
+declares. Pure.
 
-The head is the block of `--` lines before the first other line. Our declarations in it, one a line:
+The head is the block of comment lines (`--`, in Python `#`) before the first other line. Our declarations in it, one a
+line:
 
     -- gov.tolerance: why this model may give slightly different rows on another engine
     -- gov.declassify: column L2 because evidence
@@ -15,18 +17,20 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from governance.catalog.steps import step_faults
 from governance.catalog.types import Check, Dataset, Level, Model
 from governance.errors import Fault
 
-_OURS = re.compile(r"^\s*--\s*(gov\.[\w.]*)\s*(:?)\s*(.*?)\s*$")
+_OURS = re.compile(r"^\s*(?:--|#)\s*(gov\.[\w.]*)\s*(:?)\s*(.*?)\s*$")
 _LINEAGE = re.compile(r"^(?P<column>\*|\S+)\s+from\s+(?P<sources>\S.*?)\s+because\s+(?P<evidence>\S.*)$")
 _SOURCE = re.compile(r"^[^\s.,]+\.[^\s.,]+\.[^\s.,]+$")
 _DECLASSIFY = re.compile(r"^(?P<column>\S+)\s+(?P<level>L[1-4])\s+because\s+(?P<evidence>\S.*)$")
 
 
 def parse_model(text: str, *, file: str, name: str, contract: Dataset) -> tuple[Model, tuple[Fault, ...]]:
-    """The model `name`, without its checks, and what is wrong with its head."""
-    faults = [*_empty(text, file)]
+    """The model `name`, without its checks, and what is wrong with its head; of a step (`.py`) with its Python too."""
+    python = file.endswith(".py")
+    faults = [*step_faults(text, file)] if python else [*_empty(text, file)]
     tolerance: str | None = None
     declassify: dict[str, tuple[Level, str]] = {}
     lineage: dict[str, tuple[tuple[str, ...], str]] = {}
@@ -49,7 +53,15 @@ def parse_model(text: str, *, file: str, name: str, contract: Dataset) -> tuple[
         else:
             declassify[match["column"]] = (Level(match["level"]), match["evidence"])
     model = Model(
-        name, text, file, _digest(text), contract, tolerance=tolerance, declassify=declassify, lineage=lineage
+        name,
+        text,
+        file,
+        _digest(text),
+        contract,
+        tolerance=tolerance,
+        declassify=declassify,
+        lineage=lineage,
+        language="python" if python else "sql",
     )
     return model, tuple(faults)
 
@@ -84,24 +96,29 @@ def _lineage(value: str, declared: dict[str, tuple[tuple[str, ...], str]], file:
 
 def _head(text: str, file: str, known: tuple[str, ...], faults: list[Fault]) -> Iterator[tuple[int, str, str]]:
     """(line, name, value) of our declarations in the head; what is unknown, empty or below the head becomes a fault."""
+    mark, first = ("#", "Python") if file.endswith(".py") else ("--", "SQL")
     inside = True
     for line, content in enumerate(text.splitlines(), 1):
-        if content.strip() and not content.lstrip().startswith("--"):
+        if content.strip() and not content.lstrip().startswith(mark):
             inside = False
-        match = _OURS.match(content)
+        match = _OURS.match(content) if content.lstrip().startswith(mark) else None
         if match is None:
             continue
         key, colon, value = match.groups()
         if not inside:
             faults.append(
-                Fault(file, line, key, "a declaration below the head", "before the first line of SQL", "move it up")
+                Fault(
+                    file, line, key, "a declaration below the head", f"before the first line of {first}", "move it up"
+                )
             )
         elif key not in known:
             faults.append(
                 Fault(file, line, key, "not one of our declarations here", ", ".join(known), "remove or correct it")
             )
         elif not colon or not value:
-            faults.append(Fault(file, line, key, "a declaration without a value", f"-- {key}: VALUE", "complete it"))
+            faults.append(
+                Fault(file, line, key, "a declaration without a value", f"{mark} {key}: VALUE", "complete it")
+            )
         else:
             yield line, key, value
 

@@ -252,11 +252,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A curated table: one SELECT (`curated/<name>.sql`) and its contract (`curated/<name>.odcs.yaml`)."""
+    """A curated table: one SELECT (`curated/<name>.sql`) or Python step (`curated/<name>.py`), and its contract
+    (`curated/<name>.odcs.yaml`)."""
 
     name: str
     """`curated.<name>`."""
     sql: str
+    """Its text: of a step its Python."""
     file: str
     text_hash: str
     contract: Dataset
@@ -268,6 +270,7 @@ class Model:
     lineage: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     """Output column, or `*` for the rows -> (`<table>.<column>` each, evidence), from `-- gov.lineage:` lines: what a person
     declares where it cannot be found."""
+    language: Literal["sql", "python"] = "sql"
 
 
 @dataclass(frozen=True, slots=True)

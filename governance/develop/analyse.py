@@ -17,13 +17,14 @@ from graphlib import CycleError, TopologicalSorter
 
 from governance.catalog.types import TOKEN_SUFFIX, Catalogue, Check, Dataset, Level, Model
 from governance.develop.analysis import Analysis
-from governance.develop.declared import with_declared
+from governance.develop.declared import declared_tables, step_columns, token_faults, undeclared, with_declared
 from governance.develop.deps import Dep, Trace
 from governance.develop.keys import keys_of
 from governance.develop.output import check_faults, contract_faults, output_types
 from governance.develop.overlooked import overlooked, unnamed
 from governance.develop.parse import Parsed, line_of, parse_select
 from governance.develop.repeat import repeat_faults
+from governance.develop.schema import schema_of
 from governance.develop.trace import Tracer
 from governance.develop.uses import Use
 from governance.errors import Fault
@@ -36,6 +37,8 @@ _ORDER: tuple[Level | None, ...] = (Level.L1, Level.L2, Level.L3, Level.L4, None
 def analyse(model: Model, catalogue: Catalogue) -> Analysis:
     """The analysis of one model; what is wrong with it is in `faults`, at the line of its SQL or of its contract's
     field."""
+    if model.language == "python":
+        return _analyse_step(model, catalogue)
     parsed = parse_select(model.sql, model.file, catalogue)
     if parsed.scope is None:
         return _broken(model.name, parsed)
@@ -98,6 +101,22 @@ def highest(levels: Iterable[Level | None]) -> Level | None:
     (<Level.L4: 'L4'>, None, <Level.L1: 'L1'>)
     """
     return max(levels, key=_ORDER.index, default=Level.L1)
+
+
+def _analyse_step(model: Model, catalogue: Catalogue) -> Analysis:
+    """A Python step reads what it declares and nothing else, and gives what its contract says: nothing of it is found."""
+    inputs = declared_tables(model, catalogue)
+    parsed = Parsed(inputs, schema_of(catalogue, inputs), None, ())
+    columns = step_columns(model)
+    trace, faults = with_declared(
+        model, Trace(), undeclared(model), [name for name, _ in columns], parsed.schema.columns
+    )
+    everything = _all_read(trace)
+    classification = {name: _inherited(deps | everything, catalogue) for name, deps in trace.columns.items()}
+    complete = not faults
+    faults += [*_level_faults(classification, model), *token_faults(model, catalogue)]
+    edges = EdgeSet(model.name, "develop", _edges(trace), complete=complete)
+    return _analysis(parsed, trace, edges, catalogue, classification=classification, faults=faults, columns=columns)
 
 
 def _traced(parsed: Parsed, file: str) -> tuple[Trace, list[Fault]]:

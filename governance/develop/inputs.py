@@ -31,7 +31,7 @@ def connection(
         raise WorkerFailed("the model does not fit into memory", do=do) from None
     except duckdb.Error as error:
         raise GovernanceError(
-            f"the engine failed: {type(error).__name__}", do="run the SELECT on made-up rows"
+            f"the engine failed: {type(error).__name__}", do="try the model on made-up rows"
         ) from None
     finally:
         con.close()

@@ -65,7 +65,7 @@ def contract_faults(columns: tuple[tuple[str, str], ...], model: Model) -> list[
             faults.append(Fault(contract.file, field.line or 1, field.name, "not a column of the model", "", do))
         elif field.name.endswith(TOKEN_SUFFIX):
             tokens.add(field.name)
-        elif not _castable(found[field.name], field.type.kind):
+        elif not castable(found[field.name], field.type.kind):
             text = f"the model gives {found[field.name]}, the contract says {field.type.duckdb()}"
             do = f"CAST({field.name} AS {field.type.duckdb()}) in the model"
             allowed = ", ".join(sorted(_CASTS[field.type.kind]))
@@ -87,6 +87,12 @@ def contract_faults(columns: tuple[tuple[str, str], ...], model: Model) -> list[
     return faults
 
 
+def castable(found: str, kind: Kind) -> bool:
+    """Whether the build may cast a column of this DuckDB type to a contract's kind."""
+    base = found.partition("(")[0].strip().strip('"')
+    return base == "NULL" or base in _CASTS[kind]
+
+
 def check_faults(trace: Trace, columns: tuple[tuple[str, str], ...], check: Check) -> list[Fault]:
     """A check gives positions and tokens only, so that no value reaches the state database."""
     allowed = ", ".join(f"{name} {kind}" for name, kind in FINDING_COLUMNS.items())
@@ -105,11 +111,6 @@ def check_faults(trace: Trace, columns: tuple[tuple[str, str], ...], check: Chec
                     Fault(check.file, 1, name, found, "_batch, _row and token columns", "select the position")
                 )
     return faults
-
-
-def _castable(found: str, kind: Kind) -> bool:
-    base = found.partition("(")[0].strip().strip('"')
-    return base == "NULL" or base in _CASTS[kind]
 
 
 def _twice(names: list[str]) -> set[str]:

@@ -19,8 +19,9 @@ from pathlib import Path
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 4, 38, 22
-_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_ALLOW, _DENY_EPERM, _KILL = 0x7FFF0000, 0x00050001, 0x80000000
+_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _DENY_EPERM, _DENY_ENOSYS, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
+_CLONE_THREAD, _AT_EMPTY_PATH = 0x10000, 0x1000
 
 _BEYOND = {
     "x86_64": (
@@ -40,6 +41,37 @@ _BEYOND = {
     ),
 }
 """machine -> (audit architecture, calls that reach beyond the process, calls that name files)."""
+
+_OTHERS = {
+    "x86_64": (
+        (
+            # fork, vfork, kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, pidfd_open,
+            # setpgid, setsid, prctl, setpriority, sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr,
+            # ioprio_set
+            *(57, 58, 62, 200, 234, 129, 297, 424, 434, 109, 112, 157, 141, 142, 144, 203, 314, 251),
+            # process_madvise, process_mrelease, move_pages, migrate_pages, kcmp, shmget, shmat, msgget, semget,
+            # mq_open, syslog
+            *(440, 448, 279, 256, 312, 29, 30, 68, 64, 240, 103),
+            # what tells of files or marks them: stat, lstat, statx, access, faccessat, faccessat2, readlink,
+            # readlinkat, statfs, mknod, mknodat, rmdir, lchown, utime, utimes, futimesat, utimensat, chdir, chroot,
+            # inotify_init, inotify_init1, fanotify_init, name_to_handle_at
+            *(4, 6, 332, 21, 269, 439, 89, 267, 137, 133, 259, 84, 94, 132, 235, 261, 280, 80, 161, 253, 294, 300, 303),
+            # setxattr, lsetxattr, getxattr, lgetxattr, listxattr, llistxattr, removexattr, lremovexattr
+            *(188, 189, 191, 192, 194, 195, 197, 198),
+        ),
+        (56, 435, 262, 302),
+    ),
+    "aarch64": (
+        (
+            *(129, 130, 131, 138, 240, 424, 434, 154, 157, 167, 140, 118, 119, 122, 274, 30),
+            *(440, 448, 239, 238, 272, 194, 196, 186, 190, 180, 116),
+            *(291, 48, 439, 78, 43, 33, 88, 49, 51, 26, 262, 264, 5, 6, 8, 9, 11, 12, 14, 15),
+        ),
+        (220, 435, 79, 261),
+    ),
+}
+"""machine -> (calls that reach other processes or tell of files; clone, clone3, newfstatat, prlimit64, which are judged by
+an argument)."""
 
 
 def settle(parent: int) -> None:
@@ -92,14 +124,44 @@ def forbid_files() -> bool:
     return known is not None and _filter(known[0], known[2])
 
 
-def _filter(architecture: int, calls: Iterable[int]) -> bool:
-    """Install a seccomp filter that answers EPERM to `calls` and kills a process of another architecture."""
+def forbid_others() -> bool:
+    """No new process (threads may start), no signal or limit for another one, no word of files from now on. False on
+    an unknown machine."""
+    known = _OTHERS.get(platform.machine())
+    if known is None:
+        return False
+    clone, clone3, status, limit = known[1]
+    judged = [
+        *_if(clone, 0, _JUMP_ANY_BIT, _CLONE_THREAD),
+        _instruction(_JUMP_EQUAL, 0, 1, clone3),  # its flags lie in memory: the C library falls back on clone
+        _instruction(_RETURN, 0, 0, _DENY_ENOSYS),
+        *_if(status, 3, _JUMP_ANY_BIT, _AT_EMPTY_PATH),
+        *_if(limit, 0, _JUMP_EQUAL, 0),
+    ]
+    return _filter(_BEYOND[platform.machine()][0], known[0], judged)
+
+
+def _if(call: int, argument: int, test: int, value: int) -> list[bytes]:
+    """Allow `call` when its argument (low half) passes the test, else EPERM; go on after it with any other call."""
+    return [
+        _instruction(_JUMP_EQUAL, 0, 4, call),
+        _instruction(_LOAD, 0, 0, 16 + 8 * argument),
+        _instruction(test, 0, 1, value),
+        _instruction(_RETURN, 0, 0, _ALLOW),
+        _instruction(_RETURN, 0, 0, _DENY_EPERM),
+    ]
+
+
+def _filter(architecture: int, calls: Iterable[int], judged: Iterable[bytes] = ()) -> bool:
+    """Install a seccomp filter that answers EPERM to `calls` and kills a process of another architecture; `judged` are
+    instructions for single calls, which come first."""
     numbers = tuple(calls)
     program = [
         _instruction(_LOAD, 0, 0, 4),
         _instruction(_JUMP_EQUAL, 1, 0, architecture),
         _instruction(_RETURN, 0, 0, _KILL),
         _instruction(_LOAD, 0, 0, 0),
+        *judged,
         _instruction(_JUMP_AT_LEAST, len(numbers) + 1, 0, 0x40000000),
     ]
     program += [_instruction(_JUMP_EQUAL, len(numbers) - at, 0, number) for at, number in enumerate(numbers)]

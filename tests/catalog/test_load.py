@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from governance.catalog.load import catalogue_of_texts
 from governance.catalog.types import ColumnType, FileSource, Level, Reference
+from governance.config import load_settings
 from governance.errors import Fault
 from tests.catalog.home import (
     CHECK,
@@ -207,7 +209,7 @@ def test_a_fault_stands_at_its_file_and_line(
         ("catalog/health/my-people.odcs.yaml", PEOPLE, "no name for a dataset"),
         ("catalog/health/people__quarantine.odcs.yaml", PEOPLE, "no name for a dataset"),
         ("catalog/curated/lonely.sql", "SELECT 1 AS a", "a model without a contract"),
-        ("catalog/curated/lonely.odcs.yaml", MODEL_CONTRACT, "a curated contract without its SELECT"),
+        ("catalog/curated/lonely.odcs.yaml", MODEL_CONTRACT, "a curated contract without its SELECT or step"),
         ("catalog/curated/lonely.a.check.sql", "SELECT 1 AS a", "there is no model 'curated.lonely'"),
     ],
 )
@@ -240,3 +242,82 @@ def test_an_unknown_gov_name_says_which_names_there_are(tmp_path: Path) -> None:
         PEOPLE_FILE, line, path, "'gov.dommain' is not one of our properties here", found[0].allowed, found[0].do
     )
     assert "gov.domain" in found[0].allowed
+
+
+STEP = """\
+# Visitors.
+# gov.tolerance: none
+# gov.lineage: visits from health.visits.person because they are counted
+# gov.declassify: visits L1 because a count
+
+def rows(inputs):
+    return []
+"""
+STEP_FILE = "catalog/curated/visitor.py"
+
+
+def with_step(text: str) -> dict[str, str]:
+    return {**{file: content for file, content in FILES.items() if file != MODEL_FILE}, STEP_FILE: text}
+
+
+def test_a_step_is_a_model_with_its_head_in_comments_of_python(tmp_path: Path) -> None:
+    model = load(tmp_path, with_step(STEP)).models["curated.visitor"]
+    assert (model.language, model.file, model.sql) == ("python", STEP_FILE, STEP)
+    assert model.lineage == {"visits": (("health.visits.person",), "they are counted")}
+    assert (model.tolerance, model.declassify) == ("none", {"visits": (Level.L1, "a count")})
+    assert [c.name for c in model.checks] == ["twice"]
+
+
+def test_a_select_and_a_step_of_one_name_are_a_fault(tmp_path: Path) -> None:
+    found = faults(tmp_path, {**FILES, STEP_FILE: STEP})
+    assert {fault.file for fault in found if "both a SELECT and a step" in fault.found} == {MODEL_FILE, STEP_FILE}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "found"),
+    [
+        (STEP.replace("return []", "return ["), 7, "'[' was never closed"),
+        (STEP.replace("def rows", "def row"), 1, "no such function"),
+        (STEP.replace("def rows", "async def rows"), 6, "asynchronous"),
+        (STEP.replace("(inputs)", "(inputs, more)"), 6, "other arguments"),
+        (STEP.replace("(inputs)", "(inputs={})"), 6, "other arguments"),
+        (STEP.replace("(inputs)", "(tables)"), 6, "other arguments"),
+        (STEP.replace("def rows", "@staticmethod\ndef rows"), 7, "decorated"),
+        (STEP + "def rows(inputs): pass\n", 8, "defined twice"),
+        (STEP.replace("return []", "import governance.keys"), 7, "imports governance.keys"),
+        (STEP.replace("return []", "from . import keys"), 7, "imports ."),
+        (STEP + "# gov.lineage: x from nothing because y\n", 8, "a declaration below the head"),
+        (STEP.replace("# gov.tol", "# gov.tole"), 2, "not one of our declarations here"),
+        (STEP + "x = '\0'\n", 1, "null bytes"),
+        (STEP + "x = " + "-" * 100_000 + "1\n", 1, "cannot be read"),
+    ],
+    ids=[
+        "syntax",
+        "name",
+        "async",
+        "more",
+        "default",
+        "argument",
+        "decorated",
+        "twice",
+        "import",
+        "relative",
+        "below",
+        "unknown",
+        "null",
+        "deep",
+    ],
+)
+def test_what_is_wrong_with_a_step_is_told_with_its_line(tmp_path: Path, text: str, line: int, found: str) -> None:
+    told = [(fault.line, fault.found) for fault in faults(tmp_path, with_step(text)) if fault.file == STEP_FILE]
+    assert len(told) == 1
+    assert told[0][0] == line
+    assert found in told[0][1]
+
+
+def test_a_step_that_the_state_keeps_is_a_step_again(tmp_path: Path) -> None:
+    catalogue = load(tmp_path, with_step(STEP))
+    kept = {("model", "curated.visitor"): STEP, ("contract", "curated.visitor"): MODEL_CONTRACT}
+    again = catalogue_of_texts(kept, load_settings(tmp_path)).catalogue.models
+    assert again["curated.visitor"].language == "python"
+    assert again["curated.visitor"].file == catalogue.models["curated.visitor"].file

@@ -1,0 +1,108 @@
+"""Runs the text of a Python step (`def rows(inputs)`) over streams of rows, in a locked worker that holds nothing else.
+
+What it may import is loaded first. Then, before a line of the text runs, the process has an empty environment, no
+network, no file, no other program and no way to reach another process. Whatever the text raises stays here: class and
+line leave, and whoever started the worker believes neither without looking.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+
+from governance.errors import WorkerFailed
+from governance.workers import isolation
+
+
+def run(
+    request: Mapping[str, Any],
+    inputs: Mapping[str, pa.RecordBatchReader],
+    emit: Callable[[pa.RecordBatchReader], None],
+) -> dict[str, Any]:
+    """Request: `text`, the `file`'s name and the `modules` that it imports. Result: `failed` (class, line) when the text
+    raised, `empty` when it gave no batch, and so no stream."""
+    _load(request["modules"])
+    code = compile(request["text"], request["file"], "exec", dont_inherit=True)
+    os.environ.clear()
+    if not (isolation.forbid_files() and isolation.forbid_others()):
+        raise WorkerFailed("a step's worker could not give up files and processes on this machine")
+    sys.modules["step"] = module = ModuleType("step")
+    try:
+        exec(code, module.__dict__)
+        reader = _reader(module.rows(dict(inputs)))
+        if reader is None:
+            return {"empty": True}
+        emit(reader)
+    except BaseException as error:
+        return {"failed": type(error).__name__, "line": _line(error, request["file"])}
+    return {}
+
+
+class NotRows(TypeError):
+    """`rows` gave something else."""
+
+
+def _load(modules: Iterable[str]) -> None:
+    """Import what the text imports, and whatever that loads on first use: afterwards no file can be opened."""
+    time.localtime()
+    pa.table({"a": [1]}).to_reader().read_all()
+    for name in modules:
+        with suppress(ImportError):  # the text's own import statement will say so
+            importlib.import_module(name)
+    if "duckdb" in sys.modules:
+        import duckdb
+
+        with duckdb.connect() as con:
+            rows = con.sql("SELECT 1 AS one, DATE '2000-01-01' AS day, 1.5 AS number, now() AS at").to_arrow_reader(1)
+            con.register("warm", rows.read_all().to_reader())
+            con.sql("SELECT * FROM warm").to_arrow_reader(1).read_all()
+
+
+def _reader(given: object) -> pa.RecordBatchReader | None:
+    """What `rows` gave as one stream; None of no batch at all."""
+    if isinstance(given, pa.Table):
+        return given.to_reader()
+    if isinstance(given, pa.RecordBatchReader):
+        return given
+    if isinstance(given, pa.RecordBatch):
+        given = [given]
+    if not isinstance(given, Iterable):
+        raise NotRows
+    batches = _batches(given)
+    first = next(batches, None)
+    if first is None:
+        return None
+    return pa.RecordBatchReader.from_batches(first.schema, _after(first, batches))
+
+
+def _batches(given: Iterable[object]) -> Iterator[pa.RecordBatch]:
+    for part in given:
+        if isinstance(part, pa.Table):
+            yield from part.to_batches()
+        elif isinstance(part, pa.RecordBatch):
+            yield part
+        else:
+            raise NotRows
+
+
+def _after(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest
+
+
+def _line(error: BaseException, file: str) -> int:
+    """The innermost line of the text at which it happened; 0 when it happened in none."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
