@@ -8,60 +8,20 @@ lower level are not.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from governance.catalog.types import Catalogue, ColumnType, Dataset, Field, Level, Model
-from governance.develop import Analysis, analyse
+from governance.catalog.types import Catalogue, ColumnType, Dataset, Field, Level, Suite
 from governance.errors import DeclarationError
-from governance.lineage.graph import ROWS, Node
+from governance.lineage.graph import ROWS
+from governance.pipeline.change import Change, Kind
+from governance.pipeline.changed_models import model_changes
 from governance.policy import diff as policy_diff
 from governance.policy.access import parse_access
 
-Kind = Literal[
-    "table dropped",
-    "table added",
-    "field dropped",
-    "field renamed",
-    "field added",
-    "type narrowed",
-    "type widened",
-    "type changed",
-    "nullability",
-    "key",
-    "level raised",
-    "level lowered",
-    "mask",
-    "rule",
-    "reference",
-    "token",
-    "key group",
-    "load mode",
-    "source",
-    "model",
-    "check",
-    "expectations",
-    "codes",
-]
 _WIDER = {"integer": ("decimal", "double"), "date": ("timestamp",)}
 _LEVELS: Mapping[Level | None, int] = {level: rank for rank, level in enumerate([*Level, None])}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Change:
-    """One difference. `column` is '*' where it is of the whole table; `root` is what lineage is asked about."""
-
-    table: str
-    column: str
-    kind: Kind
-    breaking: bool
-    what: str
-
-    @property
-    def root(self) -> Node:
-        return Node(self.table, self.column)
 
 
 def changes(old: Catalogue, new: Catalogue, *, at: datetime) -> tuple[Change, ...]:
@@ -76,7 +36,7 @@ def changes(old: Catalogue, new: Catalogue, *, at: datetime) -> tuple[Change, ..
         elif before[name].text_hash != after[name].text_hash:
             found.update(_contract(before[name], after[name]))
     for name in old.models.keys() & new.models.keys():
-        found.update(_model(old.models[name], new.models[name], old, new))
+        found.update(model_changes(old.models[name], new.models[name], old, new))
     found.update(_suites(old, new))
     found.update(_codes(old, new))
     found.update(_sights(old, new, at))
@@ -203,41 +163,23 @@ def _rules(old: Field, new: Field) -> Iterator[tuple[str, bool]]:
             yield f"severity of {rule} {before} -> {after}", order.index(after) > order.index(before)
 
 
-def _model(old: Model, new: Model, before: Catalogue, after: Catalogue) -> Iterator[Change]:
-    """A changed SELECT: what it makes, of what; one that does not hold over the new declarations breaks though its text stayed."""
-    analysis = _analysed(new, after)
-    if isinstance(analysis, str):
-        yield Change(new.name, ROWS, "model", True, f"does not hold any more: {analysis}")
-    elif old.text_hash != new.text_hash:
-        was = _analysed(old, before)
-        same = isinstance(was, Analysis) and was.edges.edges == analysis.edges.edges
-        how = "the same columns of the same sources" if same else "columns are made of other sources or in another way"
-        yield Change(new.name, ROWS, "model", not same, f"another SELECT, {how}: its rows may differ")
-    earlier = {check.name: check for check in old.checks}
-    later = {check.name: check for check in new.checks}
-    for name in sorted(earlier.keys() | later.keys()):
-        if name not in later:
-            yield Change(new.name, ROWS, "check", False, f"{name} is gone")
-        elif name not in earlier or earlier[name].text_hash != later[name].text_hash:
-            stops = later[name].severity == "stop"
-            yield Change(new.name, ROWS, "check", stops, f"{name} is {'new' if name not in earlier else 'another'}")
-
-
-def _analysed(model: Model, catalogue: Catalogue) -> Analysis | str:
-    """The analysis, or its first fault."""
-    try:
-        analysis = analyse(model, catalogue)
-    except DeclarationError as error:
-        return error.faults[0].found
-    return analysis.faults[0].found if analysis.faults else analysis
-
-
 def _suites(old: Catalogue, new: Catalogue) -> Iterator[Change]:
     for name in sorted(old.suites.keys() | new.suites.keys()):
         before, after = old.suites.get(name), new.suites.get(name)
         if before is None or after is None or before.text_hash != after.text_hash:
             told = "is gone" if after is None else "is new" if before is None else "is another"
-            yield Change(name, ROWS, "expectations", False, f"the suite {told}: gov judge says what it would hold back")
+            what = f"the suite {told}: gov judge says what it would hold back"
+            if before is not None and after is not None and _expects(before) == _expects(after):
+                what = "only the suite's text changed"
+            yield Change(name, ROWS, "expectations", False, what)
+
+
+def _expects(suite: Suite) -> object:
+    """What a suite says; its text where that is no JSON."""
+    try:
+        return json.loads(suite.text)
+    except ValueError:
+        return suite.text
 
 
 def _codes(old: Catalogue, new: Catalogue) -> Iterator[Change]:

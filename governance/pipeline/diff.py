@@ -28,7 +28,8 @@ from governance.lineage.graph import Answer
 from governance.lineage.store_edges import edges_of_dataset, landed_edges
 from governance.lineage.walk import downstream
 from governance.pipeline import concerned
-from governance.pipeline.changes import Change, changes
+from governance.pipeline.change import Change
+from governance.pipeline.changes import changes
 from governance.pipeline.impact import reached
 from governance.policy.access import parse_access
 

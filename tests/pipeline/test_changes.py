@@ -150,8 +150,80 @@ def test_a_model_that_does_not_hold_over_a_changed_contract_breaks_though_its_te
 def test_another_select_breaks_when_its_columns_come_from_elsewhere_and_only_then(home: Home) -> None:
     home.declare("curated.supply", MADE, sql=SUPPLY_SQL.replace("p.kwh\n", "p.kwh + 0 AS kwh\n"))
     assert found(home)["curated.supply", "*", "model"] is True
-    home.declare("curated.supply", MADE, sql="-- the same\n" + SUPPLY_SQL)
+    home.declare("curated.supply", MADE, sql=SUPPLY_SQL.rstrip() + " WHERE m.meter > 0\n")
+    assert found(home)["curated.supply", "*", "model"] is True
+    home.declare("curated.supply", MADE, sql=SUPPLY_SQL.replace("LEFT JOIN", "JOIN"))
     assert found(home)["curated.supply", "*", "model"] is False
+
+
+def test_a_column_that_is_added_changes_nothing_for_the_others(home: Home) -> None:
+    more = {**MADE, "again": {**MADE["kwh"]}}
+    home.declare("curated.supply", more, sql=SUPPLY_SQL.replace("p.kwh\n", "p.kwh, p.kwh AS again\n"))
+    assert found(home) == {
+        ("curated.supply", "again", "field added"): False,
+        ("curated.supply", "*", "model"): False,
+    }
+
+
+SAME = {
+    "comments": "-- who pays what\n" + SUPPLY_SQL.replace("SELECT", "SELECT -- all\n"),
+    "form": "select (m.meter),\n  m.holder, m.reading,\n  p.kwh\nfrom water.meters m left join power.accounts p\n"
+    "  on (p.person_no__token = m.person_no__token);\n",
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_only_another_text_of_the_same_select_is_told_as_that(home: Home, name: str) -> None:
+    home.declare("curated.supply", MADE, sql=SAME[name])
+    code, answer = diff(home)
+    assert code == 0
+    assert [(c["kind"], c["breaking"], c["what"]) for c in answer["changes"]] == [
+        ("model", False, "only its text changed (comments, form): it computes the same")
+    ]
+
+
+def test_what_a_head_declares_is_named_as_what_it_is(home: Home) -> None:
+    head = "-- gov.tolerance: sums of doubles\n-- gov.declassify: holder L2 because initials\n"
+    home.declare("curated.supply", MADE, sql=head + SUPPLY_SQL)
+    answer = diff(home)[1]
+    assert {(c["column"], c["kind"], c["breaking"], c["what"]) for c in answer["changes"]} == {
+        ("*", "tolerance", False, "is declared: sums of doubles"),
+        ("holder", "declassified", False, "is declared: L2 because initials"),
+    }
+
+
+DECLARED = """\
+-- gov.lineage: meter from water.meters.meter because COLUMNS
+-- gov.lineage: holder from water.meters.holder because COLUMNS
+-- gov.lineage: reading from water.meters.reading because COLUMNS
+-- gov.lineage: kwh from nothing because NULL
+SELECT COLUMNS('^(meter|holder|reading)$'), CAST(NULL AS BIGINT) AS kwh FROM water.meters
+"""
+
+
+def test_a_declared_lineage_that_changes_breaks_like_another_source(home: Home) -> None:
+    secret = {name: {**facts, "classification": "L3"} for name, facts in MADE.items()}
+    base = home.folder.parent / "base"
+    Home(base).declare("curated.supply", secret, sql=DECLARED)
+    home.declare("curated.supply", secret, sql=DECLARED.replace("because NULL", "because it has no value"))
+    assert found(home) == {("curated.supply", "kwh", "declared lineage"): False}
+    home.declare(
+        "curated.supply",
+        secret,
+        sql=DECLARED.replace("reading from water.meters.reading", "reading from water.meters.meter"),
+    )
+    assert found(home) == {("curated.supply", "reading", "declared lineage"): True}
+
+
+def test_a_check_that_changed_in_comments_only_stops_nobody(home: Home) -> None:
+    check = "-- gov.severity: stop\nSELECT person_no__token AS token FROM power.accounts WHERE kwh > 100\n"
+    for folder in (home.folder, home.folder.parent / "base"):
+        (folder / "catalog" / "curated" / "supply.much.check.sql").write_text(check, encoding="utf-8")
+    path = home.folder / "catalog" / "curated" / "supply.much.check.sql"
+    path.write_text(check.replace("SELECT", "SELECT -- who uses much\n"), encoding="utf-8")
+    assert found(home) == {("curated.supply", "*", "check"): False}
+    path.write_text(check.replace("100", "200"), encoding="utf-8")
+    assert found(home) == {("curated.supply", "*", "check"): True}
 
 
 def test_who_sees_less_breaks_and_who_sees_more_does_not(home: Home) -> None:
