@@ -31,7 +31,7 @@ from governance.workers.limits import Limits
 
 _PIPE_BYTES = 1 << 20
 _WATCH_SECONDS = 0.05
-_SHORT_BYTES = 4096
+_SHORT_BYTES, _MESSAGE_BYTES = 4096, 1 << 28
 
 Input: TypeAlias = pa.RecordBatchReader | Callable[[], pa.RecordBatchReader]
 """A stream, or what gives one when the child is ready for it: so that workers that feed one another start side by
@@ -101,7 +101,7 @@ class Worker:
                 self._finish()
                 raise errors.WorkerFailed("gave no stream", where=self.entry)
             try:
-                source = pa.ipc.open_stream(self._output)
+                source = pa.ipc.open_stream(_Bounded(self._output) if self.limits.muted else self._output)
             except (pa.ArrowException, OSError, EOFError):
                 self.kill("gave a damaged stream")
                 self._finish()
@@ -154,6 +154,8 @@ class Worker:
             raise self._input_error
         if self._answer:
             if self.limits.muted:
+                if self._killed_for:
+                    raise self._killed_for
                 return _plain(self._answer, self.entry)
             answer: dict[str, Any] = json.loads(self._answer)
             if "error" in answer:
@@ -219,6 +221,20 @@ class Worker:
                 self.kill(f"passed its time limit of {self.limits.seconds:g} s")
             elif _anonymous_mb(self._process.pid) > self.limits.memory_mb:
                 self.kill(f"passed its memory limit of {self.limits.memory_mb} MB")
+
+
+class _Bounded:
+    """A stream that gives no more at once than a batch may have: whoever wrote it may claim any length."""
+
+    closed, mode = False, "rb"
+
+    def __init__(self, source: io.BufferedReader) -> None:
+        self._source = source
+
+    def read(self, size: int) -> bytes:
+        if size > _MESSAGE_BYTES:
+            raise OSError("a message that is too long")
+        return self._source.read(size)
 
 
 def raised(told: Mapping[str, Any]) -> errors.GovernanceError:

@@ -21,6 +21,9 @@ import pyarrow as pa
 from governance.errors import WorkerFailed
 from governance.workers import isolation
 
+BATCH_ROWS = 65_536
+"""Rows that leave at once, however many are given at once."""
+
 
 def run(
     request: Mapping[str, Any],
@@ -68,10 +71,10 @@ def _load(modules: Iterable[str]) -> None:
 
 def _reader(given: object) -> pa.RecordBatchReader | None:
     """What `rows` gave as one stream; None of no batch at all."""
-    if isinstance(given, pa.Table):
-        return given.to_reader()
     if isinstance(given, pa.RecordBatchReader):
-        return given
+        return pa.RecordBatchReader.from_batches(given.schema, _batches(given))
+    if isinstance(given, pa.Table):
+        return given.to_reader(max_chunksize=BATCH_ROWS)
     if isinstance(given, pa.RecordBatch):
         given = [given]
     if not isinstance(given, Iterable):
@@ -86,9 +89,10 @@ def _reader(given: object) -> pa.RecordBatchReader | None:
 def _batches(given: Iterable[object]) -> Iterator[pa.RecordBatch]:
     for part in given:
         if isinstance(part, pa.Table):
-            yield from part.to_batches()
+            yield from part.to_batches(max_chunksize=BATCH_ROWS)
         elif isinstance(part, pa.RecordBatch):
-            yield part
+            for start in range(0, max(part.num_rows, 1), BATCH_ROWS):
+                yield part.slice(start, BATCH_ROWS)
         else:
             raise NotRows
 
