@@ -13,6 +13,7 @@ from sqlglot.optimizer.scope import Scope, build_scope
 from sqlglot.schema import MappingSchema
 
 from governance.catalog.types import Catalogue
+from governance.develop.forms import spelled_out, with_keys_apart
 from governance.develop.overlooked import units
 from governance.develop.schema import Schema, schema_of
 from governance.errors import Fault
@@ -50,7 +51,8 @@ def parse_select(sql: str, file: str, catalogue: Catalogue) -> Parsed:
         return Parsed(inputs, schema, None, faults)
     try:
         known = MappingSchema(schema.nested(), dialect=DIALECT)
-        tree = annotate_types(qualify(tree, dialect=DIALECT, schema=known), schema=known, dialect=DIALECT)
+        tree = with_keys_apart(qualify(spelled_out(tree), dialect=DIALECT, schema=known))
+        tree = annotate_types(tree, schema=known, dialect=DIALECT)
         scope = build_scope(tree)
     except (OptimizeError, SqlglotError) as error:
         return Parsed(inputs, schema, None, (_unresolved(file, error),))

@@ -25,6 +25,7 @@ from sqlglot import exp
 from governance.develop import provenance_trees as trees
 from governance.develop.provenance_sets import absent, grouped, outer_tail, present
 from governance.develop.provenance_window import window_rows
+from governance.develop.trace import values_of
 
 _CLAUSES = ("where", "group", "having", "qualify", "order", "distinct")
 
@@ -211,8 +212,8 @@ class _Rewriter:
                 raise _Unknown(type(other).__name__.upper())
 
     def _lateral(self, lateral: exp.Lateral, needs: Mapping[str, set[str]], env: trees.Environment) -> list[exp.Expr]:
-        if not isinstance(lateral.this, exp.Subquery):
-            return []
+        if not isinstance(lateral.this, exp.Subquery) or values_of(lateral) is not None:
+            return self._nested(lateral.this, env)
         alias = lateral.alias_or_name
         lateral.this.set("this", self.query(lateral.this.this, needs.get(alias, set()), env))
         trees.extend(lateral)

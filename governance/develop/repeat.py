@@ -134,7 +134,7 @@ def _in_scope(scope: Scope, orders: Orders) -> Iterator[Found]:
             yield from _pick(scope, node, orders)
         elif (isinstance(node, _LISTING) or name in _LISTING_NAMES) and not _windowed(node):
             yield from _list(scope, node, orders)
-    cut = select.args.get("limit") or select.args.get("offset")
+    cut = isinstance(select, exp.Query) and (select.args.get("limit") or select.args.get("offset"))
     if cut and not orders.total(scope, _ordered(select.args.get("order"), select)):
         yield line_of(select), "LIMIT without a total ORDER BY", "ORDER BY that holds a key"
     distinct = select.args.get("distinct")

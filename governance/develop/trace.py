@@ -16,10 +16,11 @@ from sqlglot.optimizer.scope import Scope
 
 from governance.develop.deps import NONE, Dep, Deps, Trace, compose, merge, whole_rows
 from governance.develop.trace_pivot import pivot_column, pivot_rows
-from governance.develop.uses import Use, is_aggregate, uses
+from governance.develop.uses import Use, group_keys, uses
 
 _PER_ROW = Use("INDIRECT", "JOIN")
 """How that is used of which each value makes a row: lists that are unnested, the bounds of a range."""
+_MADE = Use("DIRECT", "TRANSFORMATION")
 
 
 class Unknown(Exception):
@@ -192,12 +193,7 @@ class Tracer:
         return self._clause(scope, order, Use("INDIRECT", "SORT"))
 
     def _group(self, scope: Scope, select: exp.Select) -> Deps:
-        group = select.args.get("group")
-        if group is None:
-            return NONE
-        parts: list[exp.Expr] = list(group.find_all(exp.Column))
-        if group.args.get("all"):
-            parts = [p for p in select.expressions if not any(is_aggregate(n) for n in p.walk())]
+        parts = group_keys(select)
         return frozenset().union(*(self.deps(scope, part, Use("INDIRECT", "GROUP_BY")) for part in parts))
 
     def _distinct(self, scope: Scope, select: exp.Select, columns: Mapping[str, Deps]) -> Deps:
@@ -254,19 +250,27 @@ class Tracer:
         return self.trace(scope.subquery_scopes[0])
 
     def _udtf(self, scope: Scope) -> Trace:
-        """UNNEST, VALUES and LATERAL: every column of theirs comes from all that stands in them."""
+        """UNNEST, VALUES and LATERAL: a column of VALUES comes from what stands in its place in each row, every column of the others from all
+        that stands in them, the number of WITH ORDINALITY too.
+        """
         expression = scope.expression
         if isinstance(expression, exp.Lateral) and scope.subquery_scopes:
             inner = self.trace(scope.subquery_scopes[0])
             names = expression.alias_column_names or list(inner.columns)
             return Trace(dict(zip(names, inner.columns.values(), strict=False)), inner.rows)
+        if (values := values_of(expression)) is not None:
+            rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in values.expressions]
+            columns = [
+                frozenset[Dep]().union(*(self.deps(scope, v, _MADE) for v in each)) for each in zip(*rows, strict=True)
+            ]
+            names = expression.alias_column_names or [f"col{number}" for number in range(len(columns))]
+            return Trace(dict(zip(names, columns, strict=False)), NONE)
         deps: set[Dep] = set()
         for part in expression.args.get("expressions") or [expression.this]:
-            deps |= self.deps(scope, part, Use("DIRECT", "TRANSFORMATION"))
-        alias = expression.args.get("alias")
-        names = [c.name for c in alias.args.get("columns") or ()] if alias else []
-        rows = NONE if isinstance(expression, exp.Values) else frozenset(compose(_PER_ROW, dep) for dep in deps)
-        return Trace(dict.fromkeys(names or [expression.alias or "unnest"], frozenset(deps)), rows)
+            deps |= self.deps(scope, part, _MADE)
+        names = [*expression.alias_column_names, *ordinality(expression)]
+        per_row = frozenset(compose(_PER_ROW, dep) for dep in deps)
+        return Trace(dict.fromkeys(names or [expression.alias or "unnest"], frozenset(deps)), per_row)
 
     def _pivot_column(self, scope: Scope, node: exp.Expr, name: str) -> Deps:
         """A column of a PIVOT or UNPIVOT."""
@@ -286,6 +290,21 @@ class Tracer:
         except Unknown as unknown:
             self.unknown.append(unknown)
             return NONE
+
+
+def values_of(source: exp.Expr) -> exp.Expr | None:
+    """The VALUES that a source of FROM is, in brackets and after LATERAL as well."""
+    inner: Any = source
+    while isinstance(inner, exp.Lateral | exp.Subquery):
+        inner = inner.this
+    return inner if isinstance(inner, exp.Values) else None
+
+
+def ordinality(source: exp.Expr) -> list[str]:
+    """The name of the number that WITH ORDINALITY adds, if it does."""
+    inner: Any = source.this if isinstance(source, exp.Lateral) else source
+    offset = inner.args.get("offset") if isinstance(inner, exp.Unnest) else None
+    return [offset.name] if isinstance(offset, exp.Expr) else []
 
 
 def _is_recursive(scope: Scope) -> bool:

@@ -88,6 +88,21 @@ def is_aggregate(node: exp.Expr) -> bool:
     return isinstance(node, exp.AggFunc)
 
 
+def group_keys(select: exp.Expr) -> list[exp.Expr]:
+    """The expressions that a SELECT groups by, of GROUPING SETS, ROLLUP and CUBE too; with GROUP BY ALL its columns without aggregates."""
+    group = select.args.get("group")
+    if group is None:
+        return []
+    if group.args.get("all"):
+        return [part for part in select.expressions if not _aggregated(part)]
+    return [child for child in group.iter_expressions() if isinstance(child, exp.Expr)]
+
+
+def _aggregated(node: exp.Expr) -> bool:
+    """Whether an aggregate of this query is below `node`; those of nested queries are theirs."""
+    return any(is_aggregate(below) for below in node.walk(prune=lambda n: isinstance(n, exp.Query) and n is not node))
+
+
 def is_masking(node: exp.Expr) -> bool:
     """True for functions from whose result the argument is not read back: hashes."""
     if isinstance(node, exp.Anonymous):

@@ -15,6 +15,7 @@ import pytest
 from sqlglot import exp, parse_one
 from sqlglot.optimizer.qualify import qualify
 
+from governance.develop.forms import spelled_out, with_keys_apart
 from governance.develop.provenance import rewrite
 from governance.develop.provenance_trees import PROVENANCE, source_table
 
@@ -48,7 +49,7 @@ def fill(con, rng: random.Random) -> dict[str, Marked]:
 def traced(con, sql: str, needed=None) -> tuple[list[tuple[Row, frozenset]], dict[int, str]]:
     """Rows of a query with their source rows as the rewriting names them; a whole table is (table, None)."""
     schema = {"d": {name: dict.fromkeys((*own, "_batch", "_row"), "INT") for name, own in COLUMNS.items()}}
-    tree = qualify(parse_one(sql, dialect="duckdb"), dialect="duckdb", schema=schema)
+    tree = with_keys_apart(qualify(spelled_out(parse_one(sql, dialect="duckdb")), dialect="duckdb", schema=schema))
     names: list[str] = []
     for table in list(tree.find_all(exp.Table)):
         if table.db == "d":
@@ -290,6 +291,7 @@ def test_what_is_not_exact_says_so_and_names_whole_tables(con, name: str) -> Non
             assert {table for table, row in rows if row is None} == tables
 
 
+MOST = "SELECT max(y.v) FROM d.b y WHERE y.k = x.k"
 EXACT = {
     "semi join": (
         "SELECT x.id FROM d.a x SEMI JOIN d.b y ON x.k = y.k",
@@ -326,6 +328,47 @@ EXACT = {
     ),
     "cte with column names": ("WITH w(p, q) AS (SELECT id, k FROM d.a) SELECT p FROM w", "SELECT id FROM d.a"),
     "unnest": ("SELECT x.id, u.n FROM d.a x, unnest([1, 2]) AS u(n)", "SELECT id, n FROM d.a, (VALUES (1), (2)) t(n)"),
+    "columns named anew": ("SELECT x.p FROM d.a AS x(p, q) WHERE x.q < 3", "SELECT id FROM d.a WHERE k < 3"),
+    "a cte's columns named anew": (
+        "WITH w AS (SELECT id, k FROM d.a) SELECT x.p, y.k FROM w AS x(p) JOIN w AS y ON y.id = x.k",
+        "SELECT x.id, y.k FROM d.a x JOIN d.a y ON y.id = x.k",
+    ),
+    "lateral values": (
+        "SELECT x.id, l.a, l.b FROM d.a x, LATERAL (VALUES (x.k, x.v), (x.v, 2)) AS l(a, b)",
+        "SELECT id, k, v FROM d.a UNION ALL SELECT id, v, 2 FROM d.a",
+    ),
+    "lateral values of nested queries": (
+        f"SELECT x.id, l.a FROM d.a x, LATERAL (VALUES (({MOST}), 1)) AS l(a, b)",
+        f"SELECT x.id, ({MOST}) FROM d.a x",
+    ),
+    "ordinality": (
+        "SELECT x.id, u.e, u.n FROM d.a x, unnest([x.k, x.v]) WITH ORDINALITY AS u(e, n)",
+        "SELECT id, k, 1 FROM d.a UNION ALL SELECT id, v, 2 FROM d.a",
+    ),
+    "ordinality after lateral": (
+        "SELECT x.id, u.n FROM d.a x LEFT JOIN LATERAL unnest([x.k, x.v]) WITH ORDINALITY AS u(e, n) ON TRUE",
+        "SELECT id, 1 FROM d.a UNION ALL SELECT id, 2 FROM d.a",
+    ),
+    "groups by a nested query": (
+        f"SELECT ({MOST}) AS m, count(*) AS n FROM d.a x GROUP BY ({MOST})",
+        f"SELECT m, count(*) FROM (SELECT ({MOST}) AS m FROM d.a x) GROUP BY m",
+    ),
+    "groups by a nested query's name": (
+        f"SELECT coalesce(({MOST}), 7) AS m, max(x.k) AS n FROM d.a x GROUP BY m",
+        f"SELECT m, max(k) FROM (SELECT coalesce(({MOST}), 7) AS m, k FROM d.a x) GROUP BY m",
+    ),
+    "groups by all with a nested query": (
+        f"SELECT ({MOST}) AS m, x.v, count(*) AS n FROM d.a x GROUP BY ALL",
+        f"SELECT m, v, count(*) FROM (SELECT ({MOST}) AS m, v FROM d.a x) GROUP BY m, v",
+    ),
+    "groups by a nested query that is not selected": (
+        f"SELECT count(*) AS n FROM d.a x GROUP BY ({MOST})",
+        f"SELECT count(*) FROM (SELECT ({MOST}) AS m FROM d.a x) GROUP BY m",
+    ),
+    "groups by what exists": (
+        "SELECT count(*) AS n FROM d.a x GROUP BY EXISTS (SELECT 1 FROM d.b y WHERE y.k = x.k)",
+        "SELECT count(*) FROM (SELECT EXISTS (SELECT 1 FROM d.b y WHERE y.k = x.k) AS m FROM d.a x) GROUP BY m",
+    ),
     "last value but NULL": (
         "SELECT id, last_value(v IGNORE NULLS) OVER (ORDER BY id) AS l FROM d.a",
         "SELECT x.id, (SELECT y.v FROM d.a y WHERE y.id <= x.id AND y.v IS NOT NULL ORDER BY y.id DESC LIMIT 1) FROM d.a x",
