@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import duckdb
+import pyarrow as pa
 from sqlglot import exp
 
 from governance.config import Settings
@@ -26,13 +27,14 @@ def connection(
         for number, source in enumerate(inputs):
             _bind(con, f"__input_{number}", source, lake, grant_id)
         yield con
-    except duckdb.OutOfMemoryException:
-        do = "raise engine.memory_limit_mb, or let the model group and sort on tokens and clear columns only"
-        raise WorkerFailed("the model does not fit into memory", do=do) from None
-    except duckdb.Error as error:
-        raise GovernanceError(
-            f"the engine failed: {type(error).__name__}", do="try the model on made-up rows"
-        ) from None
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        kind = _kind(error)
+        if kind == duckdb.OutOfMemoryException.__name__:
+            do = "raise engine.memory_limit_mb, or let the model group and sort on tokens and clear columns only"
+            raise WorkerFailed("the model does not fit into memory", do=do) from None
+        raise GovernanceError(f"the engine failed: {kind}", do="try the model on made-up rows") from None
     finally:
         con.close()
 
@@ -40,6 +42,17 @@ def connection(
 def quoted(name: str) -> str:
     """A DuckDB identifier."""
     return exp.to_identifier(name, quoted=True).sql("duckdb")
+
+
+def _kind(error: Exception) -> str:
+    """The class of an engine's error. Of one that comes after the first rows Arrow has the text alone, in an OSError.
+
+    >>> _kind(OSError("Conversion Error: Could not convert string 'x' to INT64")), _kind(duckdb.BinderException("x"))
+    ('ConversionException', 'BinderException')
+    """
+    name = f"{str(error).partition(' Error:')[0].replace(' ', '')}Exception"
+    known = isinstance(error, OSError) and isinstance(getattr(duckdb, name, None), type)
+    return name if known else type(error).__name__
 
 
 def _config(settings: Settings, sensitive: bool) -> dict[str, str | int | bool]:

@@ -26,6 +26,7 @@ from governance.errors import DeclarationError, GovernanceError, WorkerFailed
 from governance.lake.lake import BATCH_ROWS, Lake
 from governance.lake.specs import curated_spec
 from governance.workers.parent import Worker
+from governance.workers.step import UNLOCKED, NotRows
 
 STEP_MEMORY_MB = 256
 """What a step's process may use beside `engine.memory_limit_mb`: the interpreter and the libraries that it loads."""
@@ -61,7 +62,7 @@ def step_rows(job: BuildRequest, lake: Lake) -> Iterator[pa.RecordBatchReader]:
         worker = stack.enter_context(workers.start(_ENTRY, request, limits=limits, inputs=inputs))
         try:
             yield _stream(worker, job.model, failures)
-        except (GovernanceError, pa.ArrowException, RuntimeError) as error:
+        except (GovernanceError, pa.ArrowException, OSError) as error:
             raise failures[0] if failures else _told(error, job.model) from None
 
 
@@ -149,7 +150,10 @@ def _answer(worker: Worker, model: Model) -> dict[str, Any]:
         return answer
     name, line = answer["failed"], answer.get("line")
     place = f"{model.file}:{line}" if type(line) is int and 0 < line <= model.sql.count("\n") + 1 else model.file
-    if name == "NotRows":
+    if name == UNLOCKED:
+        found, allowed = "a step cannot be locked on this machine", "Linux on x86-64 or arm64, with seccomp"
+        raise GovernanceError(found, where=model.file, allowed=allowed, do="build it there")
+    if name == NotRows.__name__:
         found, allowed = f"{FUNCTION} gives no rows of Arrow", "a table, a reader of batches, or batches one by one"
         raise GovernanceError(found, where=place, allowed=allowed, do="correct it")
     known = name if isinstance(name, str) and name in _CLASSES else "an error of its own class"
@@ -162,4 +166,5 @@ def _told(error: Exception, model: Model) -> GovernanceError:
         return GovernanceError(f"its rows could not be read: {type(error).__name__}", where=model.file, do=_MADE_UP)
     if isinstance(error, DeclarationError) or error.where not in ("", _ENTRY):
         return error
-    return type(error)(error.found, where=model.file, allowed=error.allowed, do=error.do or _MADE_UP)
+    limits = "raise engine.memory_limit_mb or engine.step_seconds" if "limit" in error.found else _MADE_UP
+    return type(error)(error.found, where=model.file, allowed=error.allowed, do=error.do or limits)

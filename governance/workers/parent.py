@@ -228,7 +228,7 @@ class _Bounded:
 
     closed, mode = False, "rb"
 
-    def __init__(self, source: io.BufferedReader) -> None:
+    def __init__(self, source: io.BufferedIOBase) -> None:
         self._source = source
 
     def read(self, size: int) -> bytes:

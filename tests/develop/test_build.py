@@ -16,7 +16,7 @@ from governance.catalog.rules import CodeSetRule, ReferenceRule, RowRule, RowRul
 from governance.catalog.types import CodeSet, Level
 from governance.catalog.types import Field as F
 from governance.develop import run_checks
-from governance.errors import Conflict, DeclarationError, NotReady
+from governance.errors import Conflict, DeclarationError, GovernanceError, NotReady
 from governance.state.tables import build, finding, grant, ledger_entry, outbox, pin, validation
 from governance.state.tables import run as run_table
 from governance.state.values import RuleMetric
@@ -141,6 +141,18 @@ def test_a_build_waits_for_an_input_without_a_snapshot(tmp_path: Path) -> None:
         m = model(OPEN_SQL, OPEN)
         with pytest.raises(NotReady, match=r"no snapshot yet of police\.residents"):
             place.build(m, NO_RULES, catalogue(m))
+
+
+def test_a_value_that_does_not_convert_after_the_first_rows_is_not_told(place: Home) -> None:
+    sql = (
+        "SELECT 'x' AS division, CAST(CASE WHEN range = 150000 THEN 'CANARY' ELSE '1' END AS BIGINT) AS n "
+        "FROM range(200000)"
+    )
+    m = model(sql, OPEN)
+    with pytest.raises(GovernanceError, match="the engine failed: ConversionException") as caught:
+        place.build(m, NO_RULES, catalogue(m))
+    assert "CANARY" not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 def test_an_empty_result_is_a_table_without_rows(place: Home) -> None:
