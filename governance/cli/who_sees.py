@@ -48,4 +48,5 @@ def command(
     shown = [sight for sight in sights if everybody or sight.outcome != "none"]
     rows = [(s.subject, s.purpose, s.outcome, "some rows" if s.filtered else "", s.reason) for s in shown]
     click.echo(as_text(["subject", "purpose", "outcome", "rows", "reason"], rows))
-    click.echo(f"{len(sights) - len([s for s in sights if s.outcome != 'none'])} others see nothing")
+    nothing = {s.subject for s in sights} - {s.subject for s in sights if s.outcome != "none"}
+    click.echo(f"{len(nothing)} other subjects see nothing")

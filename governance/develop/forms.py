@@ -4,6 +4,8 @@ stands. Pure, on sqlglot trees.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlglot import exp
 
 from governance.develop.uses import group_keys
@@ -52,6 +54,21 @@ def with_keys_apart(tree: exp.Query) -> exp.Query:
             number += 1
             _apart(select, key, f"__keys{number}")
     return tree
+
+
+def values_of(source: exp.Expr) -> exp.Expr | None:
+    """The VALUES that a source of FROM is, in brackets and after LATERAL as well."""
+    inner: Any = source
+    while isinstance(inner, exp.Lateral | exp.Subquery):
+        inner = inner.this
+    return inner if isinstance(inner, exp.Values) else None
+
+
+def ordinality(source: exp.Expr) -> list[str]:
+    """The name of the number that WITH ORDINALITY adds, if it does."""
+    inner: Any = source.this if isinstance(source, exp.Lateral) else source
+    offset = inner.args.get("offset") if isinstance(inner, exp.Unnest) else None
+    return [offset.name] if isinstance(offset, exp.Expr) else []
 
 
 def _nested_keys(select: exp.Select) -> list[exp.Expr]:

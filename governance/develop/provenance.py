@@ -23,9 +23,9 @@ from typing import Any
 from sqlglot import exp
 
 from governance.develop import provenance_trees as trees
+from governance.develop.forms import values_of
 from governance.develop.provenance_sets import absent, grouped, outer_tail, present
 from governance.develop.provenance_window import window_rows
-from governance.develop.trace import values_of
 
 _CLAUSES = ("where", "group", "having", "qualify", "order", "distinct")
 

@@ -15,6 +15,7 @@ from sqlglot import exp
 from sqlglot.optimizer.scope import Scope
 
 from governance.develop.deps import NONE, Dep, Deps, Trace, compose, merge, whole_rows
+from governance.develop.forms import ordinality, values_of
 from governance.develop.trace_pivot import pivot_column, pivot_rows
 from governance.develop.uses import Use, group_keys, uses
 
@@ -290,21 +291,6 @@ class Tracer:
         except Unknown as unknown:
             self.unknown.append(unknown)
             return NONE
-
-
-def values_of(source: exp.Expr) -> exp.Expr | None:
-    """The VALUES that a source of FROM is, in brackets and after LATERAL as well."""
-    inner: Any = source
-    while isinstance(inner, exp.Lateral | exp.Subquery):
-        inner = inner.this
-    return inner if isinstance(inner, exp.Values) else None
-
-
-def ordinality(source: exp.Expr) -> list[str]:
-    """The name of the number that WITH ORDINALITY adds, if it does."""
-    inner: Any = source.this if isinstance(source, exp.Lateral) else source
-    offset = inner.args.get("offset") if isinstance(inner, exp.Unnest) else None
-    return [offset.name] if isinstance(offset, exp.Expr) else []
 
 
 def _is_recursive(scope: Scope) -> bool:

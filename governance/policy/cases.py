@@ -12,7 +12,8 @@
         because: the ethics board allows years only
 
 `rows: some` asks that a row filter holds for the subject on that table, `rows: all` that none does. A case that names
-an unknown subject, purpose or field is a fault too: it would otherwise pass for ever.
+an unknown subject, purpose or field is a fault too: it would otherwise pass for ever. A case of the wrong shape hides neither its own
+names nor the other cases.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from governance.errors import DeclarationError, Fault
 from governance.policy.access import Access, Rule
 from governance.policy.decide import Column, Decider, Decision
 from governance.policy.lattice import Outcome
-from governance.policy.shapes import shape_faults
+from governance.policy.shapes import rest_of, shape_faults
 from governance.policy.source import Source, read_yaml
 
 FILE = "access.cases.yaml"
@@ -84,15 +85,19 @@ def failures(text: str, file: str, access: Access, catalogue: Catalogue, *, now:
     What is wrong with the file itself comes in the same form.
     """
     try:
-        source, cases = parse_cases(text, file)
+        source = read_yaml(text, file)
     except DeclarationError as error:
         return error.faults
-    decide = partial(_decisions, {}, Decider(access), catalogue, now)
-    found: list[Fault] = []
-    for number, case in enumerate(cases.cases):
-        unknown = list(_unknown(source, number, case, access, catalogue))
-        found += unknown or _failed(source, number, case, decide(case))
-    return tuple(found)
+    try:
+        return _judged(source, Cases.model_validate(source.data), access, catalogue, now)
+    except ValidationError as error:
+        places = [item["loc"] for item in error.errors(include_url=False)]
+        shapes = shape_faults(source, error)
+        wrong = {place[1] for place in places if len(place) > 1 and place[0] == "cases" and isinstance(place[1], int)}
+        names = [f for number in sorted(wrong) for f in _unknown_of(source, number, access, catalogue)]
+        rest = rest_of(source, places, named={})
+        others = _judged(rest, Cases.model_validate(rest.data), access, catalogue, now) if rest is not None else ()
+        return tuple(sorted({*shapes, *names, *others}))
 
 
 def parse_cases(text: str, file: str) -> tuple[Source, Cases]:
@@ -104,14 +109,34 @@ def parse_cases(text: str, file: str) -> tuple[Source, Cases]:
         raise DeclarationError(shape_faults(source, error)) from None
 
 
-def _unknown(source: Source, number: int, case: Case, access: Access, catalogue: Catalogue) -> Iterator[Fault]:
+def _judged(source: Source, cases: Cases, access: Access, catalogue: Catalogue, now: datetime) -> tuple[Fault, ...]:
+    decide = partial(_decisions, {}, Decider(access), catalogue, now)
+    found: list[Fault] = []
+    for number, case in enumerate(cases.cases):
+        names = {"subject": case.subject, "purpose": case.purpose, "field": case.field}
+        found += [*_unknown(source, number, names, access, catalogue)] or _failed(source, number, case, decide(case))
+    return tuple(found)
+
+
+def _unknown_of(source: Source, number: int, access: Access, catalogue: Catalogue) -> Iterator[Fault]:
+    """What a case of the wrong shape names and nobody knows; what is no text is told of already."""
+    case = source.data["cases"][number]
+    names = {key: case[key] for key in ("subject", "purpose", "field") if isinstance(case, dict) and key in case}
+    texts = {key: value for key, value in names.items() if isinstance(value, str)}
+    yield from _unknown(source, number, texts, access, catalogue)
+
+
+def _unknown(
+    source: Source, number: int, names: Mapping[str, str], access: Access, catalogue: Catalogue
+) -> Iterator[Fault]:
     place = ("cases", number)
-    if access.subject(case.subject) is None:
+    if "subject" in names and access.subject(names["subject"]) is None:
         yield source.fault((*place, "subject"), "no such subject in access.yaml", do="correct it")
-    if case.purpose not in {purpose.id for purpose in access.purposes}:
+    if "purpose" in names and names["purpose"] not in {purpose.id for purpose in access.purposes}:
         yield source.fault((*place, "purpose"), "no such purpose in access.yaml", do="correct it")
-    fields = catalogue.models[case.table].contract.fields if case.table in catalogue.models else ()
-    if case.column not in {field.name for field in fields}:
+    table, _, column = names.get("field", "").rpartition(".")
+    fields = catalogue.models[table].contract.fields if table in catalogue.models else ()
+    if "field" in names and column not in {field.name for field in fields}:
         allowed = "<curated.table>.<column>"
         yield source.fault((*place, "field"), "no such field of a curated table", allowed, "correct it")
 

@@ -28,11 +28,24 @@ class Sight(NamedTuple):
 
     def __str__(self) -> str:
         parts = [str(self.outcome)]
-        parts += [f"rows where {' and '.join(sorted(self.rows))}"] if self.rows else []
+        parts += [f"rows where {' and '.join(sorted(map(_said, self.rows)))}"] if self.rows else []
         parts += ["no export"] if self.no_export else []
         parts += [f"at most {self.max_rows} rows"] if self.max_rows is not None else []
         parts += [f"{self.aggregates_a_day} aggregates a day"] if self.aggregates_a_day is not None else []
         return ", ".join(parts)
+
+
+def _said(row_filter: str) -> str:
+    """A row filter as it is shown: of consent what is asked for, whatever the table calls the column of the person's token.
+
+    >>> _said('{"scope": "research", "domain": "person", "column": "resident_no__token"}')
+    'the person consents to research'
+    """
+    match json.loads(row_filter):
+        case {"scope": str(scope), "domain": str(domain)}:
+            return f"the {domain} consents to {scope}"
+        case _:
+            return row_filter
 
 
 def compare(before: Sight, after: Sight) -> Direction | None:

@@ -123,13 +123,21 @@ def counted(changes: Iterable[Change]) -> Mapping[str, int]:
 
 
 def _glasses(access: Access) -> dict[tuple[str, str], tuple[Level, int, int]]:
-    """(subject, purpose) -> how far they may break the glass."""
+    """(subject, purpose) -> how far they may break the glass: whoever has a role for it and a key to sign with; of the three
+    administrators up to L2, since nothing opens more to them.
+    """
     section = access.break_glass
     if section is None:
         return {}
-    limits = section.max_level, section.max_hours, section.review_days
-    members = [subject.name for subject in access.subjects if set(subject.roles).intersection(section.roles)]
-    return {(member, purpose): limits for member in members for purpose in section.purposes}
+    signing = {approver.subject for approver in access.approvers}
+    signing |= {subject.name for subject in access.subjects if subject.public_key is not None}
+    members = [s.name for s in access.subjects if set(s.roles).intersection(section.roles) and s.name in signing]
+    levels = {name: min(section.max_level, Level.L2) if access.office(name) else section.max_level for name in members}
+    return {
+        (member, purpose): (levels[member], section.max_hours, section.review_days)
+        for member in members
+        for purpose in section.purposes
+    }
 
 
 class _Side:

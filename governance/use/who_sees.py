@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -12,6 +13,9 @@ from governance.policy.restrictions import Restricted
 from governance.state.database import Database
 from governance.use.published import Published, read_published
 from governance.use.published_at import published_at
+
+_TOLD = 20
+"""Names of subjects or purposes that an error tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,24 @@ def explain(
     as_of: datetime | None = None,
     valid_at: datetime | None = None,
 ) -> tuple[Sight, ...]:
-    """Every field of `table` for one subject and purpose, for the steward's eyes; of the past as `who_sees` has it."""
+    """Every field of `table` for one subject and purpose, for the steward's eyes; of the past as `who_sees` has it. Raises Refused for a
+    subject or purpose that the rules do not name.
+    """
     published = _published(catalogue, database, lake, as_of)
+    _require(subject, "subject", [known.name for known in published.access.subjects])
+    _require(purpose, "purpose", [known.id for known in published.access.purposes])
     if table not in published.snapshots:
         raise Refused(f"{table} is not published", allowed=", ".join(sorted(published.snapshots)))
     restrictions = published.restrictions(subject, purpose, table, at=valid_at or as_of or database.clock())
     filtered = restrictions.row_filter is not None
     return tuple(_sight(subject, purpose, column, filtered) for column in restrictions.columns)
+
+
+def _require(name: str, what: str, known: Sequence[str]) -> None:
+    if name not in known:
+        more = f" and {len(known) - _TOLD} more" if len(known) > _TOLD else ""
+        allowed = ", ".join(sorted(known)[:_TOLD]) + more
+        raise Refused(f"no {what} {name} in the access rules", allowed=allowed or "none yet", do=f"correct the {what}")
 
 
 def _published(catalogue: Catalogue, database: Database, lake: Lake, as_of: datetime | None) -> Published:

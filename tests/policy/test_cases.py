@@ -77,6 +77,23 @@ def test_a_file_of_the_wrong_form_is_a_fault_with_its_line(failed):
         parse_cases("cases: [{extra: 1}]", "c.yaml")
 
 
+def test_a_case_of_the_wrong_shape_hides_no_unknown_name(failed):
+    found = failed(
+        case(expect="loud", subject="user:nobody"),
+        case("curated.person.nose", "none"),
+        case(expect="raw"),
+        "  - {subject: [a], purpose: fun, field: curated.person.phone, expect: none}",
+    )
+    assert [(fault.line, fault.path) for fault in found] == [
+        (2, "cases.0.expect"),
+        (2, "cases.0.subject"),
+        (3, "cases.1.field"),
+        (4, "cases.2.expect"),
+        (5, "cases.3.purpose"),
+        (5, "cases.3.subject"),
+    ]
+
+
 def test_no_file_is_no_case(catalogue):
     assert failures("", "c.yaml", parse_access(RULES, "access.yaml", catalogue), catalogue, now=NOW) == ()
 

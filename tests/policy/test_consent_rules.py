@@ -116,6 +116,7 @@ def test_policy_diff_sees_a_rule_with_consent_come_and_its_consent_go(catalogue)
     ]
     found = diff(sides[0], sides[1], catalogue, at=NOW)
     assert [(c.field, c.direction) for c in found if c.field == "born"] == [("born", "gains")]
+    assert {str(c.after) for c in found if c.field == "born"} == {"raw, rows where the person consents to cohort"}
     gone = diff(sides[1], sides[2], catalogue, at=NOW)
     assert {c.direction for c in gone if c.field == "born"} == {"gains"}
 

@@ -177,8 +177,12 @@ def test_faults_of_the_break_glass_section_have_their_line(catalogue):
     assert "nobody can review it" in faults(unreviewed, catalogue)[0]
 
 
+KEYED = ACCESS.replace('"user:zhao", ', f'"user:zhao", public_key: "{"ab" * 32}", ')
+KEYED = KEYED.replace('"user:he", clearance', f'"user:he", public_key: "{"cd" * 32}", clearance')
+
+
 def test_policy_diff_tells_who_may_break_the_glass_further(catalogue):
-    old = parse_access(ACCESS, "catalog/access.yaml", catalogue)
+    old = parse_access(KEYED, "catalog/access.yaml", catalogue)
     for change, expected in [
         (("max_hours: 4", "max_hours: 2"), False),
         (("max_level: L3", "max_level: L1"), False),
@@ -186,14 +190,22 @@ def test_policy_diff_tells_who_may_break_the_glass_further(catalogue):
         (("max_hours: 4", "max_hours: 8"), True),
         (("max_hours: 4", "max_hours: 4, review_days: 9"), True),
         (("purposes: [benefits], max", "purposes: [research], max"), True),
-        (('"user:he", clearance', '"user:he", roles: [clerk], clearance'), True),
+        (('name: "user:he",', 'name: "user:he", roles: [clerk],'), True),
     ]:
-        new = parse_access(ACCESS.replace(*change), "catalog/access.yaml", catalogue)
+        new = parse_access(KEYED.replace(*change), "catalog/access.yaml", catalogue)
         assert bool(wider_break_glass(old, new)) is expected, change
-    without = parse_access(ACCESS.replace("break_glass: {", "# {"), "catalog/access.yaml", catalogue)
+    without = parse_access(KEYED.replace("break_glass: {", "# {"), "catalog/access.yaml", catalogue)
     assert wider_break_glass(old, without) == ()
     [line] = wider_break_glass(without, old)
     assert line == "user:zhao may break the glass for benefits up to L3, for 4 hours, with a review within 3 days"
+
+
+def test_who_has_no_key_breaks_no_glass_until_one_is_registered(catalogue):
+    keyless = parse_access(ACCESS, "catalog/access.yaml", catalogue)
+    without = parse_access(ACCESS.replace("break_glass: {", "# {"), "catalog/access.yaml", catalogue)
+    assert wider_break_glass(without, keyless) == ()
+    [line] = wider_break_glass(keyless, parse_access(KEYED, "catalog/access.yaml", catalogue))
+    assert line.startswith("user:zhao may break the glass")
 
 
 FIELDS = ("id_number", "name", "phone", "born", "income", "district", "rank", "note")

@@ -82,7 +82,9 @@ def test_a_release_goes_from_proposal_to_query_by_command(folder):
     assert "王**" in gov(folder, "query", *words, "SELECT name FROM curated.person")
     explained = {row["field"]: row for row in json.loads(gov(folder, "explain", *words, "curated.person", "--json"))}
     assert explained["income"]["outcome"] == "aggregate_only(10)"
-    assert "no rule opens" not in gov(folder, "who-sees", "curated.person.name")
+    shown = gov(folder, "who-sees", "curated.person.name")
+    assert "no rule opens" not in shown
+    assert shown.endswith("2 other subjects see nothing\n")
     seen = json.loads(gov(folder, "who-sees", "curated.person.name", "--json"))
     assert {(s["subject"], s["outcome"]) for s in seen if s["outcome"] != "none"} == {
         ("user:li", "mask:chinese-name"),

@@ -31,6 +31,14 @@ def test_explain_tells_every_field_with_its_reason(published_home):
     assert set(sights) == {"id_number", "id_number__token", "name", "born", "income", "district", "rank"}
 
 
+def test_an_unknown_subject_or_purpose_is_said_once_with_those_that_there_are(published_home):
+    who = {"subject": "user:nobody", "purpose": "statistics"}
+    with pytest.raises(Refused, match=r"no subject user:nobody in the access rules.*user:idle, user:li, user:wang"):
+        explain("curated.person", **who, **given(published_home))
+    with pytest.raises(Refused, match=r"no purpose fun in the access rules.*statistics"):
+        explain("curated.person", subject="user:li", purpose="fun", **given(published_home))
+
+
 def test_a_field_or_table_that_is_not_there_is_refused(published_home):
     with pytest.raises(Refused, match="no field nothing"):
         who_sees("curated.person.nothing", **given(published_home))
