@@ -22,6 +22,11 @@ from governance.workers import isolation
 
 BATCH_ROWS = 65_536
 """Rows that leave at once, however many are given at once."""
+_LATER: Mapping[str, tuple[str, ...]] = {
+    "": ("encodings.gb18030", "encodings.gbk", "encodings.big5", "_strptime"),
+    "pyarrow": ("pyarrow.compute", "pyarrow.acero", "pyarrow.dataset"),
+}
+"""What a module imports when it is used; of none: Python itself."""
 UNLOCKED = "Unlocked"
 """The kernel does not let this process give up files and processes."""
 
@@ -58,9 +63,13 @@ def _load(modules: Iterable[str]) -> None:
     """Import what the text imports, and whatever that loads on first use: afterwards no file can be opened."""
     time.localtime()
     pa.table({"a": [1]}).to_reader().read_all()
-    for name in modules:
+    named = ("", *modules)
+    for name in (*modules, *(late for module in named for late in _LATER.get(module, ()))):
         with suppress(ImportError):  # the text's own import statement will say so
             importlib.import_module(name)
+    if "pyarrow.compute" in sys.modules:
+        with suppress(pa.ArrowException):  # where there are no time zones, the text does without them too
+            sys.modules["pyarrow.compute"].strftime(pa.array([0], pa.timestamp("s")))
     if "duckdb" in sys.modules:
         import duckdb
 

@@ -328,6 +328,22 @@ def test_a_token_of_another_length_is_refused(place: Home) -> None:
     assert error.where == "curated.m"
 
 
+def test_what_libraries_load_on_first_use_is_there(place: Home) -> None:
+    body = """\
+import datetime
+import pyarrow as pa
+
+def rows(inputs):
+    residents = inputs["police.residents"].read_all()
+    made = residents.group_by("division").aggregate([("division", "count")]).rename_columns(["division", "n"])
+    assert datetime.datetime.strptime("2026", "%Y") and "中".encode("gb18030")
+    return made.filter(pa.compute.field("n") > 6)
+"""
+    m = step(body)
+    build(place, m)
+    assert place.read(m) == ANSWER[:2]
+
+
 def test_a_step_may_give_no_rows(place: Home) -> None:
     m = step("def rows(inputs):\n    return []\n")
     built = build(place, m)
