@@ -22,6 +22,9 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _DENY_EPERM, _DENY_ENOSYS, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 _CLONE_THREAD, _AT_EMPTY_PATH = 0x10000, 0x1000
+_SIGNALLING_FCNTL = (8, 10, 15)
+_SIGNALLING_IOCTL = (0x8901, 0x8902, 0x5452)
+"""F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP, FIOASYNC: a descriptor that signals a process."""
 
 _BEYOND = {
     "x86_64": (
@@ -58,20 +61,51 @@ _OTHERS = {
             *(4, 6, 332, 21, 269, 439, 89, 267, 137, 133, 259, 84, 94, 132, 235, 261, 280, 80, 161, 253, 294, 300, 303),
             # setxattr, lsetxattr, getxattr, lgetxattr, listxattr, llistxattr, removexattr, lremovexattr
             *(188, 189, 191, 192, 194, 195, 197, 198),
+            # what root may do to the machine: umount2, pivot_root, swapon, swapoff, reboot, sethostname, setdomainname,
+            # init_module, delete_module, finit_module, kexec_load, kexec_file_load, iopl, ioperm, settimeofday,
+            # clock_settime, adjtimex, clock_adjtime, quotactl, quotactl_fd, acct, vhangup
+            *(
+                166,
+                155,
+                167,
+                168,
+                169,
+                170,
+                171,
+                175,
+                176,
+                313,
+                246,
+                320,
+                172,
+                173,
+                164,
+                227,
+                159,
+                305,
+                179,
+                443,
+                163,
+                153,
+            ),
+            # open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr
+            *(428, 429, 430, 431, 432, 433, 442),
         ),
-        (56, 435, 262, 302),
+        (56, 435, 262, 302, 72, 16),
     ),
     "aarch64": (
         (
             *(129, 130, 131, 138, 240, 424, 434, 154, 157, 167, 140, 118, 119, 122, 274, 30),
             *(440, 448, 239, 238, 272, 194, 196, 186, 190, 180, 116),
             *(291, 48, 439, 78, 43, 33, 88, 49, 51, 26, 262, 264, 5, 6, 8, 9, 11, 12, 14, 15),
+            *(39, 41, 224, 225, 142, 161, 162, 105, 106, 273, 104, 294, 170, 112, 171, 266, 60, 443, 89, 58),
+            *(428, 429, 430, 431, 432, 433, 442),
         ),
-        (220, 435, 79, 261),
+        (220, 435, 79, 261, 25, 29),
     ),
 }
-"""machine -> (calls that reach other processes or tell of files; clone, clone3, newfstatat, prlimit64, which are judged by
-an argument)."""
+"""machine -> (calls that reach other processes or tell of files; clone, clone3, newfstatat, prlimit64, fcntl, ioctl,
+which are judged by an argument)."""
 
 
 def settle(parent: int) -> None:
@@ -130,13 +164,15 @@ def forbid_others() -> bool:
     known = _OTHERS.get(platform.machine())
     if known is None:
         return False
-    clone, clone3, status, limit = known[1]
+    clone, clone3, status, limit, fcntl, ioctl = known[1]
     judged = [
         *_if(clone, 0, _JUMP_ANY_BIT, _CLONE_THREAD),
         _instruction(_JUMP_EQUAL, 0, 1, clone3),  # its flags lie in memory: the C library falls back on clone
         _instruction(_RETURN, 0, 0, _DENY_ENOSYS),
         *_if(status, 3, _JUMP_ANY_BIT, _AT_EMPTY_PATH),
         *_if(limit, 0, _JUMP_EQUAL, 0),
+        *_unless(fcntl, 1, _SIGNALLING_FCNTL),
+        *_unless(ioctl, 1, _SIGNALLING_IOCTL),
     ]
     return _filter(_BEYOND[platform.machine()][0], known[0], judged)
 
@@ -147,6 +183,18 @@ def _if(call: int, argument: int, test: int, value: int) -> list[bytes]:
         _instruction(_JUMP_EQUAL, 0, 4, call),
         _instruction(_LOAD, 0, 0, 16 + 8 * argument),
         _instruction(test, 0, 1, value),
+        _instruction(_RETURN, 0, 0, _ALLOW),
+        _instruction(_RETURN, 0, 0, _DENY_EPERM),
+    ]
+
+
+def _unless(call: int, argument: int, values: tuple[int, ...]) -> list[bytes]:
+    """EPERM to `call` when its argument (low half) is one of the values, else allow it."""
+    tests = [_instruction(_JUMP_EQUAL, len(values) - at, 0, value) for at, value in enumerate(values)]
+    return [
+        _instruction(_JUMP_EQUAL, 0, len(values) + 3, call),
+        _instruction(_LOAD, 0, 0, 16 + 8 * argument),
+        *tests,
         _instruction(_RETURN, 0, 0, _ALLOW),
         _instruction(_RETURN, 0, 0, _DENY_EPERM),
     ]
