@@ -4,7 +4,7 @@ A home is a folder with a `gov.toml`. Everything in it is optional:
 
     [paths]      catalog = "catalog"   expectations = "expectations"   var = "var"   keyring = "var/keys"
     [database]   url = "sqlite:///var/state.sqlite"
-    [engine]     threads = 2   memory_limit_mb = 2048
+    [engine]     threads = 2   memory_limit_mb = 2048   step_seconds = 3600
     [airflow]    scheduled = true                    # false: department DAGs run only when somebody starts them
     [keys]       socket = "/run/gov/keys.sock"       # a key service instead of the embedded keyring; also $GOV_KEY_SOCKET
                  pkcs11 = "/usr/lib/softhsm/libsofthsm2.so"   token = "gov"   pin_file = "…"   # keys in a PKCS#11 token
