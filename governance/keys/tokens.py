@@ -1,10 +1,7 @@
-"""Tokens: AES-256 under an identifier domain's key of the first 16 bytes of SHA-256 of the standardised value, kept to
-12 bytes.
+"""Tokens: AES-256 under an identifier domain's key of a hash of the standardised value (`blocks.py`), kept to 12 bytes.
 
-The hash is computed in DuckDB by the expression of `sql_hash` and leaves it as DuckDB writes it, as hexadecimal text:
-cutting and decoding a contiguous buffer here costs a third of what it costs there. The key holder sees only hashes.
-`tokens` makes one call over the blocks of a chunk. Departments join on tokens; `purpose_tokens` makes the consumer's at
-publish.
+The value is standardised in DuckDB by the expression of `sql_standard`; `tokens` makes one call over the blocks of a chunk.
+Departments join on tokens; `purpose_tokens` makes the consumer's at publish.
 
 Standardised value: text in NFC, full-width ASCII (U+FF01..FF5E) and the ideographic space as their plain forms (the
 part of NFKC that identifiers meet), without white space around it, upper case. NULL and blank give no token: blanks
@@ -14,7 +11,6 @@ must not join one another.
 from __future__ import annotations
 
 import binascii
-import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,31 +18,24 @@ import pyarrow as pa
 from sqlglot import exp
 
 from governance.catalog.types import Field
+from governance.keys.blocks import BLOCK_BYTES, identifier_blocks
 from governance.keys.names import DigestKeyName, KeyStore
 
 TOKEN_BYTES = 12
-BLOCK_BYTES = 16
 _HASH_DIGITS = 64
 _FULL_WIDTH = "".join(chr(code) for code in range(0xFF01, 0xFF5F)) + "\u3000"
 _SPACES = " \t\r\n\v\f\u00a0\ufeff"
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F)) + " "
 
 
-def sql_hash(column_sql: str) -> str:
-    """A DuckDB expression: SHA-256 (VARCHAR, 64 hexadecimal digits) of the standardised value of `column_sql` (an
-    expression of any type), or NULL.
+def sql_standard(column_sql: str) -> str:
+    """A DuckDB expression: the standardised value (VARCHAR) of `column_sql` (an expression of any type); NULL for NULL and for a blank.
 
     >>> import duckdb
     >>> values = "(VALUES (' 11x'), ('１１X'), ('  '), (NULL)) AS t(v)"
-    >>> hashes = duckdb.sql(f"SELECT {sql_hash('v')} AS h FROM {values}").fetchall()
-    >>> hashes[0] == hashes[1], len(hashes[0][0]), hashes[2:]
-    (True, 64, [(None,), (None,)])
+    >>> duckdb.sql(f"SELECT {sql_standard('v')} AS h FROM {values}").fetchall()
+    [('11X',), ('11X',), (None,), (None,)]
     """
-    return f"sha256({sql_standard(column_sql)})"
-
-
-def sql_standard(column_sql: str) -> str:
-    """A DuckDB expression: the standardised value (VARCHAR) of `column_sql`; a blank is NULL."""
     text = f"CAST(({column_sql}) AS VARCHAR)"
     plain = f"translate(nfc_normalize({text}), {_literal(_FULL_WIDTH)}, {_literal(_PLAIN)})"
     ascii_or_plain = f"CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {plain} END"
@@ -58,21 +47,18 @@ def sql_standard(column_sql: str) -> str:
     return f"CASE WHEN {is_standard} THEN {text} ELSE nullif({standard}, '') END"
 
 
-def standard_hash(value: str) -> str | None:
-    """What `sql_hash` gives for a value that is in its standard form already, as most are; None for any other, which
-    `sql_hash` has to see.
+def is_standard(value: str) -> bool:
+    """Whether `sql_standard` gives a value back as it is, as it does most; FALSE for some of those as well.
 
-    >>> standard_hash("11X") == hashlib.sha256(b"11X").hexdigest(), standard_hash("11x"), standard_hash(" 11X")
-    (True, None, None)
+    >>> is_standard("11X"), is_standard("11x"), is_standard(" 11X"), is_standard("")
+    (True, False, False, False)
     """
-    if not (value.isascii() and value.upper() == value and value >= "!" and value[-1] >= "!"):
-        return None
-    return hashlib.sha256(value.encode("ascii")).hexdigest()
+    return value.isascii() and value.upper() == value and value >= "!" and value[-1] >= "!"
 
 
-def tokens(hashes: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
-    """12-byte tokens (fixed_size_binary) of the hashes (string) of `sql_hash`, in their order; NULL stays NULL."""
-    return _made(hashes.cast(pa.string()), _first_halves, TOKEN_BYTES, keystore, key, grant_id)
+def tokens(values: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:
+    """12-byte tokens (fixed_size_binary) of the standardised values (string), in their order; NULL stays NULL."""
+    return _made(values.cast(pa.string()), identifier_blocks, TOKEN_BYTES, keystore, key, grant_id)
 
 
 def purpose_tokens(values: pa.Array, *, keystore: KeyStore, key: DigestKeyName, grant_id: str) -> pa.Array:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from governance.catalog.types import TOKEN_SUFFIX, ColumnType, Dataset, Field, Level, Model
+from governance.keys.blocks import BLOCK_BYTES
 from governance.keys.names import KeyName
-from governance.keys.tokens import BLOCK_BYTES, TOKEN_BYTES
+from governance.keys.tokens import TOKEN_BYTES
 
 TOKEN_TYPE = f"fixed[{TOKEN_BYTES}]"
 DIGEST_TYPE = f"fixed[{BLOCK_BYTES}]"

@@ -21,7 +21,7 @@ from governance.develop.provenance_trees import PLAIN, PROVENANCE, SOURCES
 from governance.errors import GovernanceError, Refused
 from governance.keys.names import DigestKeyName, KeyStore
 from governance.keys.open import open_keystore
-from governance.keys.tokens import purpose_tokens, sql_hash, tokens
+from governance.keys.tokens import purpose_tokens, sql_standard, tokens
 from governance.lake.lake import Lake
 from governance.lake.stream import connect, reading_error
 from governance.state.database import Database
@@ -171,12 +171,12 @@ class _Tracing:
         """The domain token of an identifier's value, or of the token that this purpose has of it."""
         grant = self.request["grant"]
         if part["how"] == "identifier":
-            hashed = self.con.sql(f"SELECT {sql_hash('v')} FROM (SELECT ? AS v)", params=[text]).to_arrow_table()  # noqa: S608
-            hashes = hashed.column(0).combine_chunks()
-            if hashes.null_count:
+            found = self.con.sql(f"SELECT {sql_standard('v')} FROM (SELECT ? AS v)", params=[text]).to_arrow_table()  # noqa: S608
+            standard = found.column(0).combine_chunks()
+            if standard.null_count:
                 return None
             name = DigestKeyName("domain", part["domain"])
-            made = tokens(hashes, keystore=self.keystore, key=name, grant_id=grant)
+            made = tokens(standard, keystore=self.keystore, key=name, grant_id=grant)
             return bytes(made[0].as_py())
         try:
             shown = pa.scalar(bytes.fromhex(text), pa.binary())

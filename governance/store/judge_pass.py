@@ -26,7 +26,7 @@ from governance.store.landed import Originals
 from governance.store.lookups import DUPLICATE, Lookups
 from governance.store.membership import marked
 from governance.store.parsers.relation import LINE, UNPARSED, Relation
-from governance.store.plan import DIGEST, ROW, Plan, empty_relation, hash_of, judge_sql, key_name
+from governance.store.plan import DIGEST, ROW, Plan, empty_relation, judge_sql, key_name, standard_of
 from governance.store.repeats import ordinals
 from governance.store.split import Counter, Parts, passed_rows, quarantined_rows, split, unparsed_rows
 from governance.store.watch import KeyWatch
@@ -122,10 +122,10 @@ class Parser:
             del columns[f"{key_name(bit)}_low"], columns[f"{key_name(bit)}_high"]
         columns[ROW] = ordinals(self.parsed, batch.num_rows)
         for identifier in self.plan.identifiers:
-            hashes = columns.pop(hash_of(identifier))
+            values = columns.pop(standard_of(identifier))
             key = DigestKeyName("domain", identifier.domain or "")
             columns[identifier.token_name or ""] = tokens(
-                hashes, keystore=self.keystore, key=key, grant_id=self.grant_id
+                values, keystore=self.keystore, key=key, grant_id=self.grant_id
             )
         if self.plan.digests:
             key = DigestKeyName("rowdigest", self.plan.dataset.name)

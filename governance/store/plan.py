@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from governance.catalog.rules import CodeSetRule, ReferenceRule, RowRule, RowRules, TableRule, UniqueRule
 from governance.catalog.types import Dataset, Field
-from governance.keys.tokens import rowdigest_sql, sql_hash
+from governance.keys.tokens import rowdigest_sql, sql_standard
 from governance.store.parsers.relation import LINE, literal, quoted, raw_name
 from governance.store.typed import TypedColumn, raw_json, select_typed, typed_columns
 
@@ -117,9 +117,9 @@ def key_name(bit: int) -> str:
     return f"__k{bit}"
 
 
-def hash_of(field: Field) -> str:
-    """Column of the hash from which a field's token is made."""
-    return f"__h_{field.name}"
+def standard_of(field: Field) -> str:
+    """Column of the standardised value from which a field's token is made."""
+    return f"__s_{field.name}"
 
 
 def reasons_of(dataset: Dataset, rules: RowRules) -> tuple[Reason, ...]:
@@ -157,7 +157,7 @@ def judge_sql(plan: Plan, types: Mapping[str, str], relation: str, *, has_lines:
             parts.append(f"{_errors(judged)} AS {error_word(number)}")
     parts += [f"{_flag(speaks, plan.careful)} AS {flag(n)}" for n, speaks in enumerate(plan.flags())]
     parts.append(f"{raw_json(columns, lambda column: quoted(failed(column.field.name)))} AS {RAW}")
-    parts += [f"{sql_hash(quoted(f.name))} AS {quoted(hash_of(f))}" for f in plan.identifiers]
+    parts += [f"{sql_standard(quoted(f.name))} AS {quoted(standard_of(f))}" for f in plan.identifiers]
     if plan.digests:
         parts.append(f"{rowdigest_sql(fields)} AS {DIGEST}")
     if plan.full_hash:

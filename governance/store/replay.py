@@ -24,7 +24,7 @@ from governance.lake.lake import Lake
 from governance.state.values import Base
 from governance.store.lookups import Lookups
 from governance.store.parsers.relation import LINE, quoted
-from governance.store.plan import ROW, Plan, halves, hash_of, judge_sql, key_hash, reasons_of
+from governance.store.plan import ROW, Plan, halves, judge_sql, key_hash, reasons_of, standard_of
 from governance.store.split import Counter, passed_rows, quarantined_rows, split
 
 CARRIED = LINE
@@ -160,8 +160,8 @@ def _complete(typed: pa.Table, plan: Plan, keystore: KeyStore, grant_id: str) ->
     columns[ROW] = columns.pop(CARRIED)
     for identifier in plan.identifiers:
         key = DigestKeyName("domain", identifier.domain or "")
-        hashes = columns.pop(hash_of(identifier))
-        columns[identifier.token_name or ""] = tokens(hashes, keystore=keystore, key=key, grant_id=grant_id)
+        values = columns.pop(standard_of(identifier))
+        columns[identifier.token_name or ""] = tokens(values, keystore=keystore, key=key, grant_id=grant_id)
     return pa.table(columns)
 
 

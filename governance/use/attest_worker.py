@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from governance.catalog.types import TOKEN_SUFFIX
+from governance.keys.blocks import BLOCK_BYTES
 from governance.keys.names import DigestKeyName, KeyStore
-from governance.keys.tokens import BLOCK_BYTES, sql_hash, tokens
+from governance.keys.tokens import sql_standard, tokens
 from governance.lake import serving
 from governance.use.lookup_worker import opened, opened_layout, require
 
@@ -88,9 +89,9 @@ def _token(value: str, domain: str, keystore: KeyStore, grant: str) -> pa.Scalar
     asked = pa.table({"value": pa.array([value], pa.string())})
     with duckdb.connect(config={"threads": 1, "temp_directory": ""}) as con:
         con.register("asked", asked)
-        hashed = con.sql(f"SELECT {sql_hash('value')} AS hash FROM asked").to_arrow_table()  # noqa: S608
-    hashes = hashed.column("hash").combine_chunks()
-    return tokens(hashes, keystore=keystore, key=DigestKeyName("domain", domain), grant_id=grant)[0]
+        found = con.sql(f"SELECT {sql_standard('value')} AS standard FROM asked").to_arrow_table()  # noqa: S608
+    standard = found.column("standard").combine_chunks()
+    return tokens(standard, keystore=keystore, key=DigestKeyName("domain", domain), grant_id=grant)[0]
 
 
 def _about(token: pa.Scalar, request: Mapping[str, Any], keystore: KeyStore) -> str:

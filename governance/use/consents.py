@@ -23,7 +23,7 @@ from sqlglot import exp
 from governance.errors import Damaged, Refused
 from governance.keys import grants
 from governance.keys.names import DigestKeyName, KeyStore
-from governance.keys.tokens import TOKEN_BYTES, sql_hash, tokens
+from governance.keys.tokens import TOKEN_BYTES, sql_standard, tokens
 from governance.ledger.entry import Json
 from governance.policy.access import Access
 from governance.policy.filters import Consented
@@ -83,15 +83,15 @@ def tokens_of(values: pa.Array, *, domain: str, database: Database, keystore: Ke
     """
     with duckdb.connect() as con:
         con.register("given", pa.table({"v": values.cast(pa.string())}))
-        hashed = con.sql(f"SELECT {sql_hash('v')} AS h FROM given").to_arrow_table()["h"]  # noqa: S608
-    hashes = hashed.combine_chunks().drop_null()
+        found = con.sql(f"SELECT {sql_standard('v')} AS s FROM given").to_arrow_table()["s"]  # noqa: S608
+    standard = found.combine_chunks().drop_null()
     key = DigestKeyName("domain", domain)
     with database.unit_of_work() as tx:
         grant = grants.issue(
-            tx, actor=actor, keys=(), digest_keys=(key,), digest_budget=len(hashes), seconds=600, database=database
+            tx, actor=actor, keys=(), digest_keys=(key,), digest_budget=len(standard), seconds=600, database=database
         )
     try:
-        return tokens(hashes, keystore=keystore, key=key, grant_id=grant.id)
+        return tokens(standard, keystore=keystore, key=key, grant_id=grant.id)
     finally:
         with database.unit_of_work() as tx:
             grants.revoke(tx, grant.id, actor=actor, database=database)

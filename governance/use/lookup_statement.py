@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from governance.catalog.types import ColumnType
-from governance.keys.tokens import TOKEN_BYTES, sql_hash, standard_hash
+from governance.keys.tokens import TOKEN_BYTES, is_standard, sql_standard
 from governance.policy.lattice import Outcome
 from governance.use.scanner import is_token, selected
 
@@ -29,11 +29,11 @@ those that any of the requests reads.
 """
 WANTED = pa.schema([("__request", pa.int32()), ("__key", pa.int32()), ("__token", pa.binary(TOKEN_BYTES))])
 Column = tuple[str, ColumnType, Outcome]
-HASHED = pa.schema([("__request", pa.int32()), ("__key", pa.int32()), ("hash", pa.string())])
+STANDARD = pa.schema([("__request", pa.int32()), ("__key", pa.int32()), ("standard", pa.string())])
 _MOST = 100
 """Statements that are kept; each is for other columns."""
 _FEW = 64
-"""So many keys are hashed one by one: DuckDB takes longer to begin."""
+"""So many keys are looked at one by one: DuckDB takes longer to begin."""
 
 
 class Live:
@@ -46,23 +46,21 @@ class Live:
         return self.rows.__arrow_c_stream__(requested_schema)
 
 
-class Hashes:
-    """What makes the hashes of keys, prepared on `con`."""
+class Standards:
+    """What standardises keys, prepared on `con`."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con, self._asked = con, Live(ASKED)
         con.register("asked", self._asked)
-        columns = f"_request AS __request, _key AS __key, {sql_hash('value')} AS hash"
-        con.execute(f"PREPARE hashes AS SELECT {columns} FROM asked")  # noqa: S608
+        columns = f"_request AS __request, _key AS __key, {sql_standard('value')} AS standard"
+        con.execute(f"PREPARE standards AS SELECT {columns} FROM asked")  # noqa: S608
 
     def of(self, asked: pa.RecordBatch) -> pa.Table:
-        """`HASHED`: each key's hash."""
-        if asked.num_rows <= _FEW:
-            quick = [standard_hash(value) for value in asked.column("value").to_pylist()]
-            if None not in quick:
-                return pa.table([asked.column(REQUEST), asked.column(KEY), pa.array(quick, pa.string())], schema=HASHED)
+        """`STANDARD`: each key's standardised value."""
+        if asked.num_rows <= _FEW and all(map(is_standard, asked.column("value").to_pylist())):
+            return pa.table([asked.column(name) for name in (REQUEST, KEY, "value")], schema=STANDARD)
         self._asked.rows = pa.Table.from_batches([asked])
-        made = _rows(self._con, "EXECUTE hashes")
+        made = _rows(self._con, "EXECUTE standards")
         self._asked.rows = ASKED.empty_table()
         return made
 

@@ -33,7 +33,7 @@ from governance.policy.lattice import Outcome
 from governance.state.database import Database
 from governance.state.values import Actor
 from governance.use import consents
-from governance.use.lookup_statement import ASKED, WANTED, Column, Hashes, Statements
+from governance.use.lookup_statement import ASKED, WANTED, Column, Standards, Statements
 from governance.use.scanner import bind_ciphers, is_token, needed, tokenised
 
 _AHEAD = 1_000
@@ -93,7 +93,7 @@ class _Serving:
         self._purpose_key = DigestKeyName("purpose", request["purpose"])
         outcomes = (outcome for _, _, outcome in self._columns)
         bind_ciphers(self._con, outcomes, self._keystore, self._purpose_key, request["grant"])
-        self._hashes = Hashes(self._con)
+        self._standards = Standards(self._con)
         self._statements = Statements(
             self._con,
             self._columns,
@@ -120,9 +120,9 @@ class _Serving:
 
     def _wanted(self, asked: pa.RecordBatch) -> pa.Table:
         """`WANTED` of every key that has a token."""
-        requests, keys, hashed = self._hashes.of(asked).combine_chunks().columns
+        requests, keys, standard = self._standards.of(asked).combine_chunks().columns
         key, grant = DigestKeyName("domain", self._request["domain"]), self._request["keys_grant"]
-        made = tokens(hashed.combine_chunks(), keystore=self._keystore, key=key, grant_id=grant)
+        made = tokens(standard.combine_chunks(), keystore=self._keystore, key=key, grant_id=grant)
         return pa.table([requests, keys, made], schema=WANTED).filter(made.is_valid()).combine_chunks()
 
     def _restricted(self, found: pa.Table, wanted: pa.Table, columns: Sequence[Column]) -> pa.Table:

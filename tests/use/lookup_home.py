@@ -16,7 +16,7 @@ from governance.demo.steward import SUBJECT, demo_key
 from governance.keys import grants
 from governance.keys.keyring import Keyring
 from governance.keys.names import DigestKeyName
-from governance.keys.tokens import sql_hash, tokens
+from governance.keys.tokens import sql_standard, tokens
 from governance.lake.lake import Lake, TableChange
 from governance.lake.specs import curated_spec
 from governance.lineage.edges import EdgeSet
@@ -112,8 +112,8 @@ class Home:
         with duckdb.connect() as con:
             table = con.sql(f"SELECT {', '.join(columns)} FROM range({rows[0]}, {rows[1]}) AS r(i)").to_arrow_table()  # noqa: S608
             con.register("made", table)
-            queries = {name: f"SELECT {sql_hash(name)} AS h FROM made" for name in domains}  # noqa: S608
-            hashes = {name: con.sql(query).to_arrow_table() for name, query in queries.items()}
+            queries = {name: f"SELECT {sql_standard(name)} AS s FROM made" for name in domains}  # noqa: S608
+            standard = {name: con.sql(query).to_arrow_table() for name, query in queries.items()}
         with self.database.unit_of_work() as tx:
             grant = grants.issue(
                 tx,
@@ -124,8 +124,8 @@ class Home:
                 database=self.database,
             )
         for name, domain in domains.items():
-            key, hashed = DigestKeyName("domain", domain), hashes[name].column("h").combine_chunks()
-            made = tokens(hashed, keystore=self.keystore, key=key, grant_id=grant.id)
+            key, values = DigestKeyName("domain", domain), standard[name].column("s").combine_chunks()
+            made = tokens(values, keystore=self.keystore, key=key, grant_id=grant.id)
             table = table.append_column(name + TOKEN_SUFFIX, made)
         return table
 
