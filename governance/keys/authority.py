@@ -7,6 +7,8 @@ closes the whole grant.
 - A pipeline service opens keys of its own department (`store`, and `manage` for repairs), or those of the columns that
   the models' lineage reads (`build`), or of curated tables that can be looked up (`serve`). `collect` opens none.
 - A consumer opens the groups of the columns that the rules show for the purpose, and only with a token of its own.
+- A trace (`service:trace@curated`) opens what one table was made from, for a consumer to whom the rules show some of that table,
+  and only with that consumer's token: its grant's purpose says for whom (`trace_purpose`).
 """
 
 from __future__ import annotations
@@ -50,9 +52,17 @@ permit (principal is Service, action == Action::"open", resource is Key) when {
 permit (principal is Consumer, action, resource is Key) when {
   context.proven && principal.shows.contains(resource.name)
 };
+@id("a trace opens what a table was made from, for a consumer who sees of the table, with that consumer's token")
+permit (principal is Trace, action == Action::"open", resource is Key) when {
+  context.proven && principal.traces.contains(resource.name)
+};
 @id("nobody who asks opens an original")
 forbid (principal is Consumer, action, resource is Key) when { resource.group == "landed" };
+@id("no trace opens an original")
+forbid (principal is Trace, action, resource is Key) when { resource.group == "landed" };
 """
+TRACER = "service:trace@curated"
+"""Who opens the sources of a table to name positions in them."""
 _DECIDED_SECONDS = 0.5
 """How long an answer is kept: narrower rules hold within a second."""
 
@@ -69,8 +79,31 @@ class Facts:
     serves: frozenset[str] = frozenset()
 
 
+def trace_purpose(subject: str, purpose: str, table: str) -> str:
+    """The purpose of a grant to trace `table` for a consumer.
+
+    >>> traced_for(trace_purpose("user:li", "audit", "curated.person"))
+    ('user:li', 'audit', 'curated.person')
+    """
+    return f"trace {table} {subject} {purpose}"
+
+
+def traced_for(purpose: str) -> tuple[str, str, str] | None:
+    """Consumer, purpose and table of a trace; None of a grant that says nothing of them."""
+    parts = purpose.split(" ", 3)
+    return (parts[2], parts[3], parts[1]) if len(parts) == 4 and parts[0] == "trace" else None
+
+
+def asking(grant: Grant) -> str:
+    """The consumer whose token a grant needs; empty where it needs none."""
+    if grant.subject == TRACER:
+        found = traced_for(grant.purpose)
+        return found[0] if found else ""
+    return grant.subject if grant.subject.startswith("user:") else ""
+
+
 class Rules(Protocol):
-    """Where the service has its policy from. Both raise Refused while it cannot be read: then nothing opens."""
+    """Where the service has its policy from. All raise Refused while it cannot be read: then nothing opens."""
 
     def facts(self) -> Facts:
         """Of services, as the declarations are now."""
@@ -78,6 +111,10 @@ class Rules(Protocol):
 
     def shows(self, subject: str, purpose: str, tables: Iterable[str], at: datetime) -> frozenset[str]:
         """Of a consumer: names without epoch of the keys that the rules open to it in these tables at `at`."""
+        ...
+
+    def traces(self, subject: str, purpose: str, table: str, at: datetime) -> frozenset[str]:
+        """Names without epoch of the keys of what `table` was made from; none for a consumer who sees nothing of it."""
         ...
 
 
@@ -92,7 +129,7 @@ class Authority:
 
     def require(self, grant: Grant, *, proven: bool, at: datetime) -> None:
         """Refused, naming the first key that is too much, unless `grant` is one that its subject may have. `proven`: the
-        request carries a valid token of the grant's subject.
+        request carries a valid token of whoever is `asking`.
         """
         asked = (grant.subject, grant.purpose, grant.keys, proven)
         now = time.monotonic()
@@ -125,13 +162,17 @@ class Authority:
         results = cedarpy.is_authorized_batch(requests, self.policies, [principal, *keys.values()])
         for name, result in zip(names, results, strict=True):
             if result.diagnostics.errors or result.decision != cedarpy.Decision.Allow:
-                if grant.subject.startswith("user:") and not proven:
-                    return f"no valid token of {grant.subject} was presented"
+                if asking(grant) and not proven:
+                    return f"no valid token of {asking(grant)} was presented"
                 return f"the grant is wider than its subject's rights: {name}"
         return ""
 
     def _principal(self, grant: Grant, tables: Iterable[str], at: datetime) -> dict[str, Any]:
         kind, _, name = grant.subject.partition(":")
+        if grant.subject == TRACER:
+            of = traced_for(grant.purpose)
+            traces = self.rules.traces(*of, at) if of is not None else ()
+            return {"uid": {"type": "Trace", "id": name}, "attrs": {"traces": sorted(traces)}, "parents": []}
         if kind == "service":
             role, _, department = name.partition("@")
             facts = self.rules.facts()

@@ -3,7 +3,7 @@ read it.
 
 A request is one frame: 4 bytes length of a JSON header, the header, then `payload` bytes; the answer has the same form.
 The caller is known by the uid of its end of the socket: system user `gov-<role>` may use grants of subject
-`service:<role>@...` alone (`gov-<role>-<department>` those of that department, `gov-use` those of consumers), the
+`service:<role>@...` alone (`gov-<role>-<department>` those of that department, `gov-use` those of consumers, `gov-trace` those and of traces), the
 service's own user those of any subject. Then the service decides for itself whether the subject may have all that the
 grant names (`authority.py`), and writes that down in its own ledger (`custody.py`) before it answers. A refusal is an
 answer, with our error's class and text; it never holds a key.
@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from governance.errors import Damaged, GovernanceError, Refused
 from governance.keys import grants
-from governance.keys.authority import Authority
+from governance.keys.authority import Authority, asking
 from governance.keys.consumers import Issuers
 from governance.keys.custody import CustodyLedger
 from governance.keys.names import DigestKeyName, Grant, KeyCustody, KeyName
@@ -36,7 +36,7 @@ from governance.state.database import Database
 
 MAX_PAYLOAD_BYTES = 64 << 20
 _REMEMBERED = 100_000
-_SUBJECTS = {"use": ("user:", "service:scan@")}
+_SUBJECTS = {"use": ("user:", "service:scan@"), "trace": ("user:", "service:trace@")}
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -107,8 +107,8 @@ class Custody:
         if grant is None or not may_act_for(role, grant.subject):
             raise Refused(f"grant {header['grant']} is not one of role {role}", where="key service")
         token = str(header.get("token", ""))
-        consumer = grant.subject.startswith("user:")
-        proven = consumer and bool(token) and self.issuers.subject(token) == grant.subject
+        consumer = asking(grant)
+        proven = bool(consumer) and bool(token) and self.issuers.subject(token) == consumer
         self.authority.require(grant, proven=proven, at=self.database.clock())
         return grant
 
@@ -156,6 +156,8 @@ def may_act_for(role: str, subject: str) -> bool:
     (True, False)
     >>> may_act_for("store", "service:store@water"), may_act_for("store", "user:li"), may_act_for("use", "user:li")
     (True, False, True)
+    >>> may_act_for("trace", "service:trace@curated"), may_act_for("use", "service:trace@curated")
+    (True, False)
     """
     if role == "*":
         return True

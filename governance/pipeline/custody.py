@@ -81,6 +81,12 @@ class HomeRules:
                 found.update(_quarantine(catalogue, access, dataset, subject, purpose, at))
         return frozenset(found)
 
+    def traces(self, subject: str, purpose: str, table: str, at: datetime) -> frozenset[str]:
+        catalogue, access, _, _ = self._now()
+        if table not in catalogue.models or not any(self._restricted(catalogue, access, subject, purpose, {table}, at)):
+            return frozenset()
+        return frozenset(_behind(catalogue, table))
+
     def look(self) -> None:
         """Write down the newest entry about access, when it is new. Raises when the state went back behind the last."""
         with self._database.read() as connection:
@@ -101,6 +107,13 @@ class HomeRules:
     def _published(
         self, catalogue: Catalogue, access: Access, subject: str, purpose: str, asked: set[str], at: datetime
     ) -> Iterator[str]:
+        for shown, reviewed in self._restricted(catalogue, access, subject, purpose, asked, at):
+            yield from _shown(catalogue.models[shown.table].contract, shown, reviewed)
+
+    def _restricted(
+        self, catalogue: Catalogue, access: Access, subject: str, purpose: str, asked: set[str], at: datetime
+    ) -> Iterator[tuple[Restrictions, dict[str, Any]]]:
+        """Of published tables of which the consumer sees something: what that is, and the fields that were reviewed."""
         self.look()
         with self._database.read() as connection:
             try:
@@ -113,8 +126,8 @@ class HomeRules:
         every = "" in asked  # a purpose's digest key is of no table: any that shows a token under the purpose will do
         for table in sorted(published.snapshots if every else asked & set(published.snapshots)):
             shown = published.restrictions(subject, purpose, table, at=at)
-            reviewed = found[1]["tables"][table]["fields"]
-            yield from _shown(catalogue.models[table].contract, shown, reviewed)
+            if any(column.opened for column in shown.columns):
+                yield shown, found[1]["tables"][table]["fields"]
 
     def _now(self) -> tuple[Catalogue, Access, Facts, Questions]:
         """The declarations as they are; Refused while they have a fault."""
@@ -160,6 +173,22 @@ def facts_of(catalogue: Catalogue) -> Facts:
         frozenset(reads),
         frozenset(_serves(catalogue)),
     )
+
+
+def _behind(catalogue: Catalogue, table: str) -> Iterator[str]:
+    """Keys of all that a curated table was made from: columns that its lineage reads, through curated tables; no originals. A model with
+    faults was made from nothing.
+    """
+    waiting, seen = [table], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in catalogue.models:
+            continue
+        seen.add(name)
+        analysis = analyse(catalogue.models[name], catalogue)
+        if not analysis.faults:
+            yield from map(base_name, analysis.keys)
+            waiting += analysis.inputs
 
 
 def _serves(catalogue: Catalogue) -> Iterator[str]:

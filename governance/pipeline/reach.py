@@ -153,6 +153,7 @@ def _services(
         every |= keys
         yield counter.of_keys("model", model.name, keys, landed)
     yield counter.of_keys("service", "service:build@curated", every, landed)
+    yield counter.of_keys("service", "service:trace@curated", every, landed)
     copied = {m.name for m in catalogue.models.values() if any(field.domain for field in m.contract.fields)}
     served = {key for column in columns if column.table in copied for key in column.rows}
     yield counter.of_keys("service", "service:serve@curated", served, landed)

@@ -10,13 +10,15 @@ It stands under the auditor's own policy. The key is a value that they see raw o
 has of it; the row filter holds; a source is named to whoever has an opened field made from it (one that no field is made
 from: to whoever has every field opened), the others are counted. The answer holds positions and never a value: those are
 for `gov lookup` and `gov query`, masked as policy says. What the text joins and groups by may be encrypted: the worker
-opens it under the trace's own grant, and nothing of it leaves.
+opens it under a grant of the trace service for this consumer and table, beside the consumer's own on the published table, and nothing of
+it leaves.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +28,7 @@ from governance import workers
 from governance.config import as_request
 from governance.errors import Conflict, Refused
 from governance.keys import grants
+from governance.keys.authority import TRACER, trace_purpose
 from governance.keys.names import DigestKeyName, KeyName
 from governance.ledger.entry import Json, append
 from governance.pipeline.context import Context
@@ -67,7 +70,7 @@ def record_trace(
     actor = Actor(subject, purpose, uuid.uuid4().hex)
     try:
         asked = decided(context, table, keys, actor, column, tuple(by), as_of)
-        grant, closed = _granted(context, asked, len(keys), actor)
+        granted = _granted(context, asked, len(keys), actor)
     except Refused as refused:
         facts: dict[str, Json] = {"trace": True, "keys": len(keys), "reason": refused.found}
         with context.database.unit_of_work() as tx:
@@ -76,23 +79,39 @@ def record_trace(
             )
         raise
     try:
-        found, result = _worked(context, asked, keys, grant, closed=closed)
+        found, result = _worked(context, asked, keys, granted)
     finally:
         with context.database.unit_of_work() as tx:
-            grants.revoke(tx, grant, actor=actor, database=context.database)
-    return _told(context, asked, found, result, grant, actor, lines=lines, most=most)
+            grants.revoke(tx, granted.own, actor=actor, database=context.database)
+            if granted.sources:
+                grants.revoke(tx, granted.sources, actor=_tracer(asked, actor), database=context.database)
+    return _told(context, asked, found, result, granted.own, actor, lines=lines, most=most)
 
 
-def _granted(context: Context, asked: Asked, keys: int, actor: Actor) -> tuple[str, bool]:
-    """The grant of the trace and its ledger entry, in one unit of work, before anything is opened; and whether it opens
-    encrypted columns.
-    """
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """The consumer's grant, and that of the trace service on the sources ('' when none of them is opened)."""
+
+    own: str
+    sources: str
+    closed: bool
+    """Whether either opens an encrypted column."""
+
+
+def _tracer(asked: Asked, actor: Actor) -> Actor:
+    """The trace service, for one consumer and table."""
+    return Actor(TRACER, trace_purpose(actor.subject, actor.purpose, asked.restrictions.table), actor.run)
+
+
+def _granted(context: Context, asked: Asked, keys: int, actor: Actor) -> _Granted:
+    """The grants of the trace and their ledger entries, in one unit of work, before anything is opened."""
     lake, restrictions, database = context.lake, asked.restrictions, context.database
     table, snapshot = restrictions.table, restrictions.snapshot
-    needed: set[KeyName] = set(lake.keys(table, snapshot, [*dict.fromkeys([*asked.compared, *asked.anchors])]))
+    needed = lake.keys(table, snapshot, [*dict.fromkeys([*asked.compared, *asked.anchors])])
+    behind: set[KeyName] = set()
     for source in asked.plan.sources:
         there = {c.name.lower(): c.name for c in lake.schema(source.table, source.snapshot).columns}
-        needed |= lake.keys(source.table, source.snapshot, [there[c] for c in source.reads if c in there])
+        behind |= lake.keys(source.table, source.snapshot, [there[c] for c in source.reads if c in there])
     hows = [how_of(column, asked.domains) for column in asked.by]
     rows = sum(file.rows for file in lake.files(table, snapshot))
     names = {
@@ -133,14 +152,23 @@ def _granted(context: Context, asked: Asked, keys: int, actor: Actor) -> tuple[s
             seconds=TRACE_SECONDS + 60,
             database=database,
         )
-        append(tx, "access", {**facts, "grant": grant.id}, actor=actor, writer=database.writer, at=at)
-    return grant.id, bool(needed)
+        facts["grant"] = grant.id
+        sources = ""
+        if behind:
+            own = _tracer(asked, actor)
+            seconds, decision_hash = TRACE_SECONDS + 60, restrictions.decision_hash
+            sources = grants.issue(
+                tx, actor=own, keys=sorted(behind), decision_hash=decision_hash, seconds=seconds, database=database
+            ).id
+            facts["source_grant"] = sources
+        append(tx, "access", facts, actor=actor, writer=database.writer, at=at)
+    return _Granted(grant.id, sources, bool(needed or behind))
 
 
 def _worked(
-    context: Context, asked: Asked, keys: Sequence[Sequence[str]], grant: str, *, closed: bool
+    context: Context, asked: Asked, keys: Sequence[Sequence[str]], granted: _Granted
 ) -> tuple[pa.Table, Mapping[str, Any]]:
-    """FOUND of all keys, and the result: by a worker when something `closed` is opened, else here."""
+    """FOUND of all keys, and the result: by a worker when something closed is opened, else here."""
     settings, restrictions, plan = context.settings, asked.restrictions, asked.plan
     where = where_of(restrictions)
     parts = [
@@ -155,7 +183,8 @@ def _worked(
     ]
     request = {
         "settings": as_request(settings),
-        "grant": grant,
+        "grant": granted.own,
+        "source_grant": granted.sources or granted.own,
         "purpose": restrictions.purpose,
         "table": restrictions.table,
         "snapshot": restrictions.snapshot,
@@ -172,7 +201,7 @@ def _worked(
         ],
     }
     given = pa.table({c.name: pa.array(v, pa.string()) for c, v in zip(asked.by, zip(*keys, strict=True), strict=True)})
-    if not closed:
+    if not granted.closed:
         return run(request, given, context.lake, context.keystore)
     limits = workers.Limits(
         memory_mb=settings.memory_limit_mb + 1024,

@@ -89,7 +89,7 @@ class _Tracing:
         for schema in (SOURCES, PLAIN):
             self.con.execute(f"CREATE SCHEMA {schema}")
         for number, source in enumerate(request["sources"]):
-            self._bind(number, source, grant)
+            self._bind(number, source, request["source_grant"])
 
     def _bind(self, number: int, source: Mapping[str, Any], grant: str) -> None:
         """The two views of a source: columns that are read, NULLs for the others; with the row's own entry, and without."""

@@ -10,7 +10,7 @@ from itertools import product
 import pytest
 
 from governance.errors import Refused
-from governance.keys.authority import POLICIES, Authority, Facts
+from governance.keys.authority import POLICIES, TRACER, Authority, Facts, trace_purpose
 from governance.keys.names import Grant
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -24,7 +24,7 @@ SHOWS = frozenset({"curated/curated.person/L3", "digest:purpose/care", "curated/
 SUBJECTS = (
     *(f"service:{role}@{place}" for role in ("collect", "store", "manage", "build", "serve")
       for place in ("tax", "water", "curated")),
-    "service:store@", "service:", "user:li", "user:wang", "user:", "li", "",
+    "service:store@", "service:", TRACER, "user:li", "user:wang", "user:", "li", "",
 )  # fmt: skip
 KEYS = (
     "tax/tax.invoices/L3/1", "tax/tax.invoices/L3/7", "tax/tax.invoices/L4/1", "tax/tax.invoices/landed/1",
@@ -33,7 +33,10 @@ KEYS = (
     "curated/curated.person/landed/1", "digest:domain/person/1", "digest:domain/enterprise/1", "digest:purpose/care/1",
     "digest:purpose/other/1", "digest:rowdigest/tax.invoices/1",
 )  # fmt: skip
-MATRIX = [case for case in product(SUBJECTS, KEYS, (True, False)) if not case[2] or case[0].startswith("user:")]
+MATRIX = [
+    case for case in product(SUBJECTS, KEYS, (True, False)) if not case[2] or case[0].startswith(("user:", TRACER))
+]
+TRACES = frozenset({"tax/tax.invoices/L3", "tax/tax.invoices/landed"})
 
 
 @dataclass
@@ -44,12 +47,17 @@ class Fixed:
     def shows(self, subject: str, purpose: str, tables: Iterable[str], at: datetime) -> frozenset[str]:
         return SHOWS if subject == "user:li" else frozenset()
 
+    def traces(self, subject: str, purpose: str, table: str, at: datetime) -> frozenset[str]:
+        return TRACES if (subject, purpose, table) == ("user:li", "care", "curated.person") else frozenset()
+
 
 def opens(subject: str, key: str, proven: bool) -> bool:
     """The same, said without Cedar."""
     base = key.rpartition("/")[0]
     if subject == "user:li":
         return proven and base in SHOWS and not base.endswith("/landed")
+    if subject == TRACER:
+        return proven and base in TRACES and not base.endswith("/landed")
     role, _, place = subject.removeprefix("service:").partition("@")
     if not subject.startswith("service:"):
         return False
@@ -70,7 +78,8 @@ def decided(policies: str = POLICIES) -> dict[tuple[str, str, bool], bool]:
     authority = Authority(Fixed(), policies)
     found = {}
     for subject, key, proven in MATRIX:
-        grant = Grant("g", subject, "care", "r", frozenset({key}), 0, AT + timedelta(hours=1))
+        purpose = trace_purpose("user:li", "care", "curated.person") if subject == TRACER else "care"
+        grant = Grant("g", subject, purpose, "r", frozenset({key}), 0, AT + timedelta(hours=1))
         try:
             authority.require(grant, proven=proven, at=AT)
             found[subject, key, proven] = True
@@ -106,3 +115,12 @@ def test_policies_that_cannot_be_evaluated_open_nothing() -> None:
     assert not any(
         is_open for (subject, key, _), is_open in decided(broken).items() if "store" in subject and ":" not in key
     )
+
+
+@pytest.mark.parametrize(
+    "purpose", ["care", "trace", "trace curated.person user:li", "trace curated.firm user:li care"]
+)
+def test_a_trace_for_nobody_or_of_another_table_opens_nothing(purpose: str) -> None:
+    grant = Grant("g", TRACER, purpose, "r", frozenset({"tax/tax.invoices/L3/1"}), 0, AT + timedelta(hours=1))
+    with pytest.raises(Refused):
+        Authority(Fixed()).require(grant, proven=True, at=AT)

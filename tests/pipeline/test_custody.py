@@ -25,6 +25,7 @@ from governance.cli.main import group
 from governance.config import load_settings
 from governance.errors import GovernanceError, Refused
 from governance.keys import grants
+from governance.keys.authority import trace_purpose
 from governance.keys.names import DigestKeyName, KeyName
 from governance.keys.remote import RemoteKeyStore
 from governance.pipeline.context import Context, open_context
@@ -246,14 +247,53 @@ def test_a_trace_by_a_clear_field_or_a_token_works_with_the_auditors_own_token(s
         without.database.close()
 
 
-def test_a_trace_that_would_open_what_the_sources_keep_closed_is_refused(served: Served) -> None:
-    context = served.context("li")
+def test_a_trace_that_reads_encrypted_columns_of_the_sources_opens_them_as_the_trace_service(served: Served) -> None:
+    """Not without the consumer's token, and no originals, as their lines would need."""
+    contexts = [served.context("li"), served.context("wang"), served.context()]
+    before = len(_custody(served))
     try:
-        with pytest.raises(Refused, match=r"water/water\.meters/L3"):
-            record_trace(context, "curated.supply", [["张三甲"]], subject="user:li", purpose="care", by=["holder"])
-        assert "water/water.meters/L3" in _custody(served)[-1]["why"]
+        given = {"subject": "user:li", "purpose": "care", "by": ["holder"]}
+        found = record_trace(contexts[0], "curated.supply", [["张三甲"]], **given)
+        assert found.exact
+        records = {(row.position.file, row.position.record) for row in found.rows if row.position}
+        assert records == {("water.meters.csv", 1), ("power.accounts.csv", 1)}
+        opened = [line for line in _custody(served)[before:] if line["kind"] == "opened"]
+        traced = {line["key"].rpartition("/")[0] for line in opened if line["subject"] == "service:trace@curated"}
+        assert traced == {"water/water.meters/L3", "water/water.meters/footer"}
+        assert {line["purpose"] for line in opened if line["subject"] == "service:trace@curated"} == {
+            "trace curated.supply user:li care"
+        }
+        with pytest.raises(Refused, match="landed"):
+            record_trace(contexts[0], "curated.supply", [["张三甲"]], lines=True, **given)
+        for context in contexts[1:]:
+            with pytest.raises(GovernanceError):
+                record_trace(context, "curated.supply", [["张三甲"]], **given)
+            assert _custody(served)[-1]["why"] == "no valid token of user:li was presented"
     finally:
-        context.database.close()
+        for context in contexts:
+            context.database.close()
+
+
+def test_forged_grants_of_traces_give_nothing(served: Served) -> None:
+    holder, supply = _key(served, "water.meters", "holder"), _key(served, "curated.supply", "holder")
+    number, landed = _key(served, "power.accounts", "person_no"), KeyName("water", "water.meters", "landed")
+    wrapped = {key: RemoteKeyStore(served.socket).wrap(key, bytes(16)) for key in (holder, supply, number, landed)}
+    for subject, table, purpose, key, login in (
+        ("user:li", "curated.supply", "care", holder, ""),
+        ("user:li", "curated.supply", "care", holder, "wang"),
+        ("user:wang", "curated.supply", "care", holder, "wang"),
+        ("user:li", "curated.supply", "count", landed, "li"),
+        ("user:li", "curated.nothing", "care", holder, "li"),
+        ("user:li", "water.meters", "care", landed, "li"),
+        ("user:li", "curated.supply", "care", number, "li"),
+        ("user:li", "curated.supply", "care", supply, "li"),
+        ("user:li", "curated.supply", "care", landed, "li"),
+    ):
+        grant = served.grant("service:trace@curated", trace_purpose(subject, purpose, table), [key])
+        store = RemoteKeyStore(served.socket, token=token(login) if login else "")
+        with pytest.raises(Refused):
+            store.unwrap(key, wrapped[key], grant)
+        assert _custody(served)[-1]["kind"] == "refused"
 
 
 @pytest.mark.parametrize("login", ["", "wang"])
