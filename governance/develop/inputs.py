@@ -13,6 +13,7 @@ from governance.config import Settings
 from governance.develop.request import Input
 from governance.errors import GovernanceError, WorkerFailed
 from governance.lake.lake import Lake
+from governance.lake.stream import engine_error
 
 
 @contextmanager
@@ -50,9 +51,7 @@ def _kind(error: Exception) -> str:
     >>> _kind(OSError("Conversion Error: Could not convert string 'x' to INT64")), _kind(duckdb.BinderException("x"))
     ('ConversionException', 'BinderException')
     """
-    name = f"{str(error).partition(' Error:')[0].replace(' ', '')}Exception"
-    known = isinstance(error, OSError) and isinstance(getattr(duckdb, name, None), type)
-    return name if known else type(error).__name__
+    return (engine_error(error) or type(error)).__name__
 
 
 def _config(settings: Settings, sensitive: bool) -> dict[str, str | int | bool]:

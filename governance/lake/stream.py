@@ -44,6 +44,29 @@ def stream(
     return pa.RecordBatchReader.from_batches(source.schema, _batches(source, connection, table, still_granted))
 
 
+def batches(source: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The batches of an engine's answer. Its error after the first ones, which Arrow passes on as text alone, is raised as the
+    duckdb.Error that it was, without its text: that may quote a value.
+    """
+    try:
+        yield from source
+    except (OSError, pa.ArrowException) as error:
+        kind = engine_error(error)
+        if kind is None:
+            raise
+        raise kind("after the first rows") from None
+
+
+def engine_error(error: Exception) -> type[duckdb.Error] | None:
+    """The class of the engine's error in an error of Arrow's; None when it is none.
+
+    >>> engine_error(OSError("Conversion Error: Could not convert string 'x' to INT64")), engine_error(OSError(28, "full"))
+    (<class '_duckdb.ConversionException'>, None)
+    """
+    found = getattr(duckdb, f"{str(error).partition(' Error:')[0].replace(' ', '')}Exception", None)
+    return found if isinstance(found, type) and issubclass(found, duckdb.Error) else None
+
+
 def reading_error(error: Exception, table: str) -> GovernanceError:
     """What went wrong while reading, without the engine's text: that may hold a value."""
     if Refused.__name__ in str(error):

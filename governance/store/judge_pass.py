@@ -19,6 +19,7 @@ import pyarrow as pa
 from governance.errors import SourceContentError
 from governance.keys.names import DigestKeyName, KeyStore
 from governance.keys.tokens import row_digests, tokens
+from governance.lake.stream import batches
 from governance.lake.writer import TableWriter
 from governance.store.aggregates import Aggregate
 from governance.store.ahead import ahead
@@ -73,7 +74,7 @@ class Parser:
         before, lines = self.parsed + self.unparsed, 0
         sql = judge_sql(self.plan, relation.types, relation.sql, has_lines=relation.has_lines)
         seen: set[str] = set()
-        for given in self.con.sql(sql).to_arrow_reader(BATCH_ROWS):
+        for given in batches(self.con.sql(sql).to_arrow_reader(BATCH_ROWS)):
             batch = given
             if relation.has_lines:
                 batch = self._without_lines(given, before + lines)
@@ -212,7 +213,7 @@ def _looked_up(
     reader = pa.RecordBatchReader.from_batches(schema, stream)
     lookups.con.register("counted", reader)
     sql = lookups.select(plan, "counted", versions, version_columns)
-    yield from lookups.con.sql(sql).to_arrow_reader(BATCH_ROWS)
+    yield from batches(lookups.con.sql(sql).to_arrow_reader(BATCH_ROWS))
 
 
 def _write(plan: Plan, parts: Parts, sinks: Sinks, id_of_batch: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from governance.catalog.rules import ReferenceRule, UniqueRule
+from governance.lake.stream import batches
 from governance.store.parsers.relation import LINE, Relation, quoted
 from governance.store.plan import Plan, full_text, halves, key_hash, unique_hash, with_fails
 from governance.store.typed import typed_columns
@@ -95,7 +96,7 @@ class Counted:
         return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        for batch in self._source:
+        for batch in batches(self._source):
             yield pa.record_batch([*batch.columns, ordinals(self.position, batch.num_rows)], schema=schema)
             self.position += batch.num_rows
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from governance.catalog.types import Dataset
+from governance.lake.stream import batches
 from governance.store.lookups import Lookups
 from governance.store.parsers.relation import quoted
 from governance.store.plan import DIGEST, LOW_64, halves, key_hash, whole
@@ -150,7 +151,7 @@ class Versions:
             FROM old_rows AS o JOIN fates AS f ON f.k = {hashed} AND f.d = o._rowdigest
             WHERE f.keep IS NULL OR list_contains(f.keep, o._row)
         """  # noqa: S608
-        yield from con.sql(query).to_arrow_reader(BATCH_ROWS)
+        yield from batches(con.sql(query).to_arrow_reader(BATCH_ROWS))
 
     def _hash(self, prefix: str = "") -> str:
         return key_hash([prefix + quoted(name) for name in self.key_columns()], self.salt, nulls=True)

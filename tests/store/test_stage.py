@@ -195,6 +195,13 @@ def test_a_rule_that_fails_on_a_row_is_named_and_stops_nothing_else(home: Home) 
     assert (stored.metrics["range:amount"].unexpected, stored.metrics["range:amount"].error) == (1, "")
 
 
+def test_a_rule_that_fails_on_a_late_row_is_named_as_well(home: Home) -> None:
+    rules = rules_of(RowRule("suite:cast", "quarantine", ("name",), 'CAST("name" AS INTEGER) > 500000'))
+    rows = b"".join(b"%d,%d,1,,\n" % (n, n) for n in range(130_000))  # the engine's answer comes in batches of 122,880
+    stored = home.load(DATASET, rules, b"ID,Name,Amount,Day,Code\n" + rows + b"130001,word,1,,\n")
+    assert (stored.metrics["suite:cast"].error, stored.parsed) == ("EvaluationError", 130_001)
+
+
 def test_a_column_that_the_source_does_not_have_is_named(home: Home) -> None:
     with pytest.raises(SourceContentError, match="no column Day, Code"):
         home.store(home.land(DATASET, b"ID,Name,Amount\n1,secret,1\n"), DATASET, RULES)
