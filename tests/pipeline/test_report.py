@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -18,17 +20,19 @@ from click.testing import CliRunner
 from governance.cli.scorecard import command
 from governance.errors import GovernanceError
 from governance.pipeline.observations import Failure, observe
-from governance.pipeline.report import write_report
+from governance.pipeline.report import trend, write_report
 from governance.pipeline.report.charts import sparkline
 from governance.pipeline.report.concerns import LEVELS, concerns
 from governance.pipeline.report.facts import ReportFacts
 from governance.pipeline.report.pages import matrix, page_names
 from governance.pipeline.report.read import read_facts
-from governance.pipeline.report.rules import STATES, RuleLine, rule_lines
+from governance.pipeline.report.rules import SHOWN_KWARGS, STATES, RuleLine, rule_lines
 from governance.pipeline.report.seen import KINDS, seen
+from governance.pipeline.report.sentences import SENTENCES
 from governance.pipeline.report.trend import passed
 from governance.pipeline.report.words import WORDS, chinese
-from governance.pipeline.scorecard.rules import RULES, Fact
+from governance.pipeline.scorecard.chinese import SAYS, UNITS
+from governance.pipeline.scorecard.rules import RULES, STAGES, Fact
 from governance.pipeline.scorecard.score import Scorecard, scorecard
 from governance.state.values import Actor
 from tests.pipeline.home import FIRST, METERS, SUPPLY, SUPPLY_SQL, USE, Home, empty_home, month, utility_home
@@ -129,7 +133,7 @@ def test_no_page_holds_a_cell_value(site: Path) -> None:
 def test_the_first_page_says_what_is_wrong_and_what_is_held_back(facts: ReportFacts) -> None:
     found = {(c.level, c.table): c for c in concerns(facts)}
     assert set(found) == {("held back", "water.meters"), ("warned", "water.meters")}
-    assert found["held back", "water.meters"].what == "1 of 5 rows held back (20.0 %)"
+    assert found["held back", "water.meters"].what.both == "1 of 5 rows held back (20.0 %) 5 行中隔离 1 行（20.0 %）"
     assert found["held back", "water.meters"].why == "range:reading 1"
     assert found["warned", "water.meters"].why == "required:holder 1"
 
@@ -165,7 +169,7 @@ def test_a_failure_is_shown_until_something_newer_went_in(tmp_path: Path) -> Non
     assert home.run(month(1), models=False).failed
     with home.opened() as context:
         failed = [c for c in concerns(read_facts(context)) if c.table == "power.accounts"]
-    assert [(c.level, c.what) for c in failed] == [("failed", "collect failed")]
+    assert [(c.level, c.what.both) for c in failed] == [("failed", "collect failed 采集失败")]
     home.deliver("power.accounts", USE)
     assert home.run(month(1), models=False).failed == ()
     with home.opened() as context:
@@ -212,7 +216,7 @@ def test_observed_values_and_value_sets_are_not_shown() -> None:
     one["expectation_config"]["kwargs"] |= {"value_set": ["张三甲"], "min_value": 1}
     one["result"] |= {"observed_value": "张三甲", "partial_unexpected_list": ["张三甲"]}
     assert "张三甲" not in repr(_lines(one))
-    assert _lines(one)[0].says == "min value 1"
+    assert _lines(one)[0].limits == (("min value", "1"),)
 
 
 def test_a_folder_that_is_no_report_is_never_replaced(home: Home, tmp_path: Path) -> None:
@@ -225,19 +229,54 @@ def test_a_folder_that_is_no_report_is_never_replaced(home: Home, tmp_path: Path
     assert (tmp_path / "letter.txt").read_text(encoding="utf-8") == "mine"
 
 
+REPORT = Path(write_report.__globals__["__file__"]).parent
+HAN = re.compile("[\u4e00-\u9fff]")
+WORD = re.compile(r"(?:^|\s)[A-Za-z]{3,}(?=[\s,;:]|$)")
+
+
 def test_every_fixed_word_of_the_pages_is_said_in_chinese_too(site: Path) -> None:
-    folder = Path(write_report.__globals__["__file__"]).parent / "templates"
     named = {
         word
-        for template in folder.iterdir()
-        for word in re.findall(r"""(?:th|say|badge)\("([^"]+)\"""", template.read_text(encoding="utf-8"))
+        for template in (REPORT / "templates").iterdir()
+        for word in re.findall(r"""(?:th|say|badge|both|Word)\("([^"]+)\"""", template.read_text(encoding="utf-8"))
     }
     assert len(named) > 80
-    assert sorted(word for word in {*named, *STATES, *LEVELS, *KINDS} if not chinese(word)) == []
-    assert all(re.search("[\u4e00-\u9fff]", word) for word in WORDS.values())
+    limits = {name.replace("_", " ") for name in SHOWN_KWARGS}
+    steps = {text for step in get_args(trend.Step) for text in (step, f"by {step}")}
+    words = {*named, *STATES, *LEVELS, *KINDS, *limits, *STAGES, *steps} - {"by "}
+    assert sorted(word for word in words if not chinese(word)) == []
+    assert all(HAN.search(word) for word in WORDS.values())
     for path in site.rglob("*.html"):
         heads = re.findall(r"<th[ >](.*?)</th>", path.read_text(encoding="utf-8"))
-        assert [one for one in heads if not re.search("[\u4e00-\u9fff]|>?[0-9]{4}-", one)] == [], path.name
+        assert [one for one in heads if not HAN.search(one) and not re.search(">?[0-9]{4}-", one)] == [], path.name
+
+
+def test_every_sentence_of_the_pages_is_said_in_chinese_with_the_same_values() -> None:
+    named = set()
+    for template in (REPORT / "templates").iterdir():
+        named |= set(re.findall(r"""(?:tell|brief)\("([^"]+)\"""", template.read_text(encoding="utf-8")))
+    for module in REPORT.glob("*.py"):
+        if module.stem != "sentences":
+            nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+            texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+            calls = [one for one in nodes if isinstance(one, ast.Call) and isinstance(one.func, ast.Name) and one.args]
+            said = [one.args[0] for one in calls if isinstance(one.func, ast.Name) and one.func.id == "said"]
+            named |= texts & set(SENTENCES) | {str(one.value) for one in said if isinstance(one, ast.Constant)}
+    assert named == set(SENTENCES)
+    places = re.compile(r"{\w+}|<code>.*?</code>")
+    for english, other in SENTENCES.items():
+        assert sorted(places.findall(english)) == sorted(places.findall(other)), english
+        assert HAN.search(other), english
+
+
+def test_no_paragraph_of_a_page_is_english_alone(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        told = re.findall(r"<(p|summary|h2|td)\b[^>]*>(.*?)</\1>", text, re.DOTALL)
+        bare = [(kind, re.sub("<code>.*?</code>|<[^>]+>", " ", one)) for kind, one in told]
+        few = {"p": 2, "summary": 2, "h2": 1, "td": 3}
+        alone = [one for kind, one in bare if not HAN.search(one) and len(WORD.findall(one)) > few[kind]]
+        assert alone == [], path.name
 
 
 def test_what_was_seen_beside_the_verdicts_is_shown_without_its_values(tmp_path: Path) -> None:
@@ -281,7 +320,7 @@ def test_what_was_seen_beside_the_verdicts_is_shown_without_its_values(tmp_path:
     ):
         assert word in text
     assert not [value for value in ("31337", "4242") if value in text]
-    assert ("errored", "gx:1, gx:2, volume:bounds, and 1 more") in found
+    assert ("errored", "gx:1, gx:2, volume:bounds, and 1 more 另有 1 项") in found
     assert "gx:1, gx:2" in (page / "index.html").read_text(encoding="utf-8").replace("<wbr>", "")
 
 
@@ -290,8 +329,8 @@ def test_an_observation_that_errored_is_apart_from_one_that_failed() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     errored = seen("gx", "warned", [Failure("gx:1", "warn", "", None)], facts, at=at, of="")
     failed = seen("gx", "warned", [Failure("gx:2", "warn", "", 4)], facts, at=at, of="")
-    assert (errored.outcome, errored.lines[0].says) == ("errored", "could not be judged")
-    assert (failed.outcome, failed.lines[0].says) == ("warned", "4 rows")
+    assert (errored.outcome, str(errored.lines[0].says)) == ("errored", "could not be judged")
+    assert (failed.outcome, str(failed.lines[0].says)) == ("warned", "4 rows")
 
 
 @pytest.fixture(scope="module")
@@ -322,13 +361,21 @@ def test_the_past_is_scored_from_what_was_recorded_until_then(card: Scorecard) -
     assert card.points("manage")[-1][1] == card.stage("manage").score == last
 
 
+def test_every_point_of_the_scorecard_is_explained_in_chinese_too(card: Scorecard, site: Path) -> None:
+    assert {rule.id for rule in RULES} == set(SAYS)
+    assert {line.fact.unit for stage in card.stages for line in stage.lines} == set(UNITS)
+    page = (site / "scorecard.html").read_text(encoding="utf-8")
+    assert [text for told in SAYS.values() for text in told if text not in page] == []
+    assert "2 个数据集中 2" in page
+
+
 def test_the_scorecard_page_and_command_tell_every_point_with_its_fact(home: Home, site: Path) -> None:
     told = json.loads(CliRunner().invoke(command, ["--trend", "--json"], obj=home.folder).output)
     assert [line["rule"] for stage in told["stages"].values() for line in stage["points"]] == [r.id for r in RULES]
     assert len(told["trend"]) == 3
     assert "2 of 2 datasets: with a source, a batch" in CliRunner().invoke(command, [], obj=home.folder).output
     page = (site / "scorecard.html").read_text(encoding="utf-8")
-    assert [rule.id for rule in RULES if f"<code>{rule.id}</code>" not in page] == []
+    assert [rule.id for rule in RULES if f">{rule.id}</code>" not in page] == []
 
 
 def test_open_incidents_are_listed_with_age_owner_and_what_they_reach(site: Path) -> None:

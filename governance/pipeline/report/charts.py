@@ -14,7 +14,7 @@ LEAST_SPAN = 2.0
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 260, 92, 34, 16
 
 
-def sparkline(points: Points, *, width: int = 84, height: int = 20, what: str = "by run") -> Markup:
+def sparkline(points: Points, *, width: int = 84, height: int = 20, what: str = "by run 按运行") -> Markup:
     """A line without axes; empty when there are fewer than two points.
 
     >>> sparkline(())
@@ -26,7 +26,7 @@ def sparkline(points: Points, *, width: int = 84, height: int = 20, what: str = 
     low, high = _bounds(values)
     coordinates = _line(values, low, high, 2, width - 4, 3, height - 6)
     last = coordinates[-1]
-    told = f"{values[0]:.1f} to {values[-1]:.1f}, {what}"
+    told = f"{values[0]:.1f} – {values[-1]:.1f}, {what}"
     return Markup(
         f'<svg class="spark" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" aria-label="{told}">'
         f'<title>{told}</title><polyline points="{_text(coordinates)}"/><circle cx="{last[0]:.1f}" cy="{last[1]:.1f}" r="1.8"/></svg>'
@@ -44,7 +44,7 @@ def chart(points: Points, *, unit: str = "") -> Markup:
     floor = 6 + tall
     area = f"{_LEFT},{floor} {_text(coordinates)} {coordinates[-1][0]:.1f},{floor}"
     parts = [
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="from {values[0]:.1f} to {values[-1]:.1f}{unit}">',
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{values[0]:.1f}{unit} – {values[-1]:.1f}{unit}">',
         _rule(6, high),
         _rule(floor, low),
         f'<polygon points="{area}"/><polyline points="{_text(coordinates)}"/>',

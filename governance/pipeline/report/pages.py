@@ -24,7 +24,7 @@ from governance.catalog import dimensions
 from governance.errors import GovernanceError
 from governance.lineage.index import Index
 from governance.pipeline.context import Context
-from governance.pipeline.report import charts, sla, trend
+from governance.pipeline.report import charts, said, sla, trend
 from governance.pipeline.report.concerns import Concern, worst_first
 from governance.pipeline.report.facts import RunLine, TableFacts
 from governance.pipeline.report.origins import origins
@@ -33,6 +33,7 @@ from governance.pipeline.report.rows import TableRow, row_of
 from governance.pipeline.report.rules import RuleLine
 from governance.pipeline.report.troubles import Troubles, troubles
 from governance.pipeline.report.words import chinese
+from governance.pipeline.scorecard import chinese as scorecard_chinese
 from governance.pipeline.scorecard import rules as scorecard_rules
 from governance.pipeline.scorecard.recorded import Recorded
 from governance.pipeline.scorecard.score import Collector, Scorecard, trend_instants
@@ -246,6 +247,9 @@ def _environment(at: datetime) -> Environment:
     environment.filters["band"] = band
     environment.filters["zh"] = chinese
     environment.filters["breakable"] = breakable
+    environment.filters["told"] = said.told
+    environment.filters["told_below"] = said.told_below
+    environment.filters["shown_zh"] = scorecard_chinese.shown
     environment.globals.update(
         at=at,
         DIMENSIONS=dimensions.DIMENSIONS,
@@ -256,6 +260,12 @@ def _environment(at: datetime) -> Environment:
         sparkline=charts.sparkline,
         chart=charts.chart,
         passed=trend.passed,
+        tell=said.tell,
+        brief=said.brief,
+        both=said.both,
+        linked=said.linked,
+        Word=said.Word,
+        scored_zh=scorecard_chinese.SAYS,
     )
     return environment
 

@@ -13,7 +13,7 @@ in quarantine. `warned`: let in, and somebody should look. `tolerated`: rows wer
 
 STATES: tuple[State, ...] = get_args(State)
 
-_SHOWN_KWARGS = ("code_set", "check", "type", "regex", "min_value", "max_value", "value", "strftime_format")
+SHOWN_KWARGS = ("code_set", "check", "type", "regex", "min_value", "max_value", "value", "strftime_format")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class RuleLine:
     unexpected: int
     limit: float = 1.0
     error: str = ""
+    limits: tuple[tuple[str, str], ...] = ()
+    """(word, value) of what is declared, where its author wrote no note."""
 
     @property
     def percent(self) -> float:
@@ -66,13 +68,14 @@ def _line(one: Mapping[str, Any], splits: bool) -> RuleLine:
         fields=_fields(kwargs),
         severity=severity if splits or severity != "quarantine" else "stop",
         source=str(meta["gov"]["source"]),
-        says=_says(kwargs, meta),
+        says=(note := _note(meta)),
         state=_state(severity, bool(one["success"]), unexpected, bool(error), splits),
         rows=int(counted.get("element_count") or _row_count(config, counted)),
         missing=int(counted.get("missing_count") or 0),
         unexpected=unexpected,
         limit=float(kwargs.get("mostly", 1.0)),
         error=error,
+        limits=() if note else _limits(kwargs),
     )
 
 
@@ -112,10 +115,17 @@ def _fields(kwargs: Mapping[str, Any]) -> str:
     return ", ".join(str(name) for name in names if name)
 
 
-def _says(kwargs: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
-    """The author's note, else the declared limits; lists of values stay out."""
+def _note(meta: Mapping[str, Any]) -> str:
+    """The author's."""
     note = meta.get("notes")
-    if isinstance(note, str) and note:
-        return note
-    shown = [(name, kwargs[name]) for name in _SHOWN_KWARGS if kwargs.get(name) is not None]
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown if not isinstance(value, list | dict))
+    return note if isinstance(note, str) else ""
+
+
+def _limits(kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The declared limits; lists of values stay out.
+
+    >>> _limits({"min_value": 1, "max_value": None, "value_set": ["a"]})
+    (('min value', '1'),)
+    """
+    shown = [(name.replace("_", " "), kwargs[name]) for name in SHOWN_KWARGS if kwargs.get(name) is not None]
+    return tuple((name, str(value)) for name, value in shown if not isinstance(value, list | dict))

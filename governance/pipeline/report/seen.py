@@ -14,11 +14,39 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from governance.pipeline.observations import Failure, Kind, failures_from
+from governance.pipeline.report.said import Said, Word, said
 from governance.state.tables import observation
 
 LISTED = 20
 """Older observations of a table that its page lists."""
 KINDS: tuple[Kind, ...] = ("reconcile", "freshness", "volume", "drift", "gx")
+_UNLIKE = {
+    False: "{score} deviations from the median of its history, {limit} are usual",
+    True: "{score} deviations from the median of its weekday, {limit} are usual",
+}
+_COUNTED: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "volume": (
+        ("records", "{n} records"),
+        ("min_rows", "at least {n} agreed"),
+        ("max_rows", "at most {n} agreed"),
+    ),
+    "drift": (("metrics", "{n} metrics"), ("batches", "against {n} earlier batches")),
+    "freshness": (
+        ("frequency", "every {period}"),
+        ("latency", "within {period}"),
+        ("due", "next due {at}"),
+        ("hours_after_window", "newest {hours} hours after its window"),
+    ),
+    "gx": (("engine", "by {engine}"), ("rows", "{rows} rows")),
+    "reconcile": (
+        ("verdict", "source and lake: {verdict}"),
+        ("how", "compared by {how}"),
+        ("source_rows", "{n} rows in the source"),
+        ("landed_rows", "{n} landed"),
+        ("lake_rows", "{n} in the lake"),
+    ),
+}
+"""Kind -> (fact, the form that tells it, with one place)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +55,7 @@ class SeenLine:
 
     expectation: str
     state: str
-    says: str
+    says: Said | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +66,7 @@ class Seen:
     at: datetime
     of: str
     outcome: str
-    counted: str
+    counted: tuple[Said, ...]
     lines: tuple[SeenLine, ...]
     newest: bool = True
     """Whether nothing newer of its kind was observed."""
@@ -46,7 +74,7 @@ class Seen:
     @property
     def names(self) -> str:
         """
-        >>> Seen("drift", datetime(2026, 1, 1), "", "warned", "", (SeenLine("drift:rows", "warned", ""),)).names
+        >>> Seen("drift", datetime(2026, 1, 1), "", "warned", (), (SeenLine("drift:rows", "warned", None),)).names
         'drift:rows'
         """
         return ", ".join(line.expectation for line in self.lines)
@@ -88,56 +116,46 @@ def seen(
     """As it is told: of the facts only what holds no value of the data."""
     lines = tuple(_line(failure, facts) for failure in failures)
     told = "errored" if any(line.state == "errored" for line in lines) else outcome
-    return Seen(kind, at, of, told, "; ".join(_counted(kind, facts)), lines, newest)
+    return Seen(kind, at, of, told, tuple(_counted(kind, facts)), lines, newest)
 
 
 def _line(failure: Failure, facts: Mapping[str, Any]) -> SeenLine:
     state = "warned" if failure.severity == "warn" else "stopped"
     by_gx = next((one for one in facts.get("results", ()) if one["id"] == failure.expectation), None)
     if by_gx is not None and by_gx["errored"]:
-        return SeenLine(failure.expectation, "errored", "could not be judged")
+        return SeenLine(failure.expectation, "errored", said("could not be judged"))
     place = (facts.get("unlike") or {}).get(failure.expectation)
     if place is not None:
-        history = "weekday" if place.get("weekday") else "history"
-        says = f"{place['score']:.1f} deviations from the median of its {history}, {place['limit']:.1f} are usual"
-        return SeenLine(failure.expectation, state, says)
-    return SeenLine(failure.expectation, state, "" if failure.unexpected is None else f"{failure.unexpected:,} rows")
+        far = {"score": f"{place['score']:.1f}", "limit": f"{place['limit']:.1f}"}
+        return SeenLine(failure.expectation, state, Said(_UNLIKE[bool(place.get("weekday"))], far))
+    rows = failure.unexpected
+    return SeenLine(failure.expectation, state, None if rows is None else said("{rows} rows", rows=rows))
 
 
-def _counted(kind: str, facts: Mapping[str, Any]) -> Iterator[str]:
+def _counted(kind: str, facts: Mapping[str, Any]) -> Iterator[Said]:
     """What was counted or compared, in words.
 
-    >>> list(_counted("volume", {"records": 1200, "min_rows": 2000, "max_rows": None})), list(_counted("drift", {}))
+    >>> [str(one) for one in _counted("volume", {"records": 1200, "min_rows": 2000, "max_rows": None})], list(_counted("drift", {}))
     (['1,200 records', 'at least 2,000 agreed'], [])
     """
-    words: Mapping[str, tuple[tuple[str, str], ...]] = {
-        "volume": (
-            ("records", "{:,} records"),
-            ("min_rows", "at least {:,} agreed"),
-            ("max_rows", "at most {:,} agreed"),
-        ),
-        "drift": (("metrics", "{:,} metrics"), ("batches", "against {:,} earlier batches")),
-        "freshness": (
-            ("frequency", "every {}"),
-            ("latency", "within {}"),
-            ("due", "next due {}"),
-            ("hours_after_window", "newest {:,.1f} hours after its window"),
-        ),
-        "gx": (("engine", "{}"), ("rows", "{:,} rows")),
-        "reconcile": (
-            ("verdict", "{}"),
-            ("how", "compared by {}"),
-            ("source_rows", "{:,} rows in the source"),
-            ("landed_rows", "{:,} landed"),
-            ("lake_rows", "{:,} in the lake"),
-        ),
-    }
-    for name, form in words.get(kind, ()):
+    for name, form in _COUNTED.get(kind, ()):
         value = facts.get(name)
         if value is not None:
-            yield form.format(str(value)[:16].replace("T", " ") if name == "due" else value)
+            place = form.partition("{")[2].partition("}")[0]
+            yield Said(form, {place: _as_told(name, value)})
     if kind == "gx":
-        yield f"{len(facts.get('results', ())):,} expectations"
+        yield said("{n} expectations", n=len(facts.get("results", ())))
+
+
+def _as_told(name: str, value: Any) -> object:
+    match name:
+        case "due":
+            return str(value)[:16].replace("T", " ")
+        case "hours_after_window":
+            return f"{value:,.1f}"
+        case "verdict" | "how":
+            return Word(value)
+    return value
 
 
 def _of(batch: str | None, start: datetime | None, end: datetime | None) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from governance.pipeline.report.facts import TableFacts
+from governance.pipeline.report.said import Said, said
 from governance.pipeline.report.slope import FEWEST, STEPS, Slope, slope
 from governance.pipeline.report.trend import Points, Trend
 
@@ -17,22 +18,33 @@ QUALITY_POINTS = 1.0
 LATE_HOURS = 1.0
 """A growth of the delay that matters."""
 
-RULES: tuple[tuple[str, str], ...] = (
+RULES: tuple[tuple[str, Said], ...] = (
     (
         "getting worse",
-        f"over its newest {STEPS} steps (at least {FEWEST}) the share of passed rows falls: Theil-Sen's slope comes to {QUALITY_POINTS:g} "
-        "point or more, and Mann-Kendall's one-sided test is significant at 5 %",
+        said(
+            "over its newest {steps} steps (at least {fewest}) the share of passed rows falls: Theil-Sen's slope comes to {points} point or more, and "
+            "Mann-Kendall's one-sided test is significant at 5 %",
+            steps=STEPS,
+            fewest=FEWEST,
+            points=f"{QUALITY_POINTS:g}",
+        ),
     ),
     (
         "getting later",
-        f"by the same two tests the median hours between the end of a window and its landing grow by {LATE_HOURS:g} or more",
+        said(
+            "by the same two tests the median hours between the end of a window and its landing grow by {hours} or more",
+            hours=f"{LATE_HOURS:g}",
+        ),
     ),
     (
         "late",
-        "the newest observation of a dataset's freshness against its contract's service level is not met (`gov freshness`)",
+        said(
+            "the newest observation of a dataset's freshness against its contract's service level is not met (<code>gov freshness</code>)"
+        ),
     ),
-    ("not let in", "newest batches that were stopped, failed, or wait for their judgement"),
+    ("not let in", said("newest batches that were stopped, failed, or wait for their judgement")),
 )
+"""State -> what it means."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The report's fixed words in Chinese: headings of tables, states, and what stands where there is nothing. One dictionary, `WORDS`.
 
-Templates say `th("Dataset")`, `say("none")` and `badge("held back")`; a test holds that every word they name is here. Names of rules and what their authors
-wrote are shown as they are.
+Templates say `th("Dataset")`, `say("none")` and `badge("held back")`; a test holds that every word they name is here. Whole sentences are in `sentences`.
+Names of rules, errors and what authors wrote are shown as they are.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ WORDS: Mapping[str, str] = {
     "Owner": "负责人",
     "Reaches": "影响",
     "Provider": "提供方",
+    "Open incidents": "未结事件",
     "Standing": "表现",
     "Share of passed rows": "通过率",
     "Hours to landing": "到达时长",
@@ -145,6 +146,43 @@ WORDS: Mapping[str, str] = {
     "too few windows": "窗口太少",
     "nothing to speak of yet": "尚无可言",
     "unclassified": "未分级",
+    # what a rule declares, what became of keys, how a source was compared
+    "code set": "代码集",
+    "check": "校验",
+    "type": "类型",
+    "regex": "正则",
+    "min value": "最小值",
+    "max value": "最大值",
+    "value": "值",
+    "strftime format": "时间格式",
+    "new": "新增",
+    "changed": "变更",
+    "gone": "消失",
+    "held": "保留待定",
+    "same": "未变",
+    "agrees": "一致",
+    "differs": "不一致",
+    "checksum": "校验和",
+    "sums": "合计",
+    "digest": "摘要",
+    "rows": "逐行",
+    # stages, steps of a trend, what a picture is of
+    "collect": "采集",
+    "store": "存储",
+    "manage": "管理",
+    "develop": "研发",
+    "use": "使用",
+    "day": "日",
+    "week": "周",
+    "month": "月",
+    "by day": "按日",
+    "by week": "按周",
+    "by month": "按月",
+    "score": "评分",
+    "hours": "小时",
+    "share of passed rows": "通过率",
+    "which": "查看",
+    "their page": "其页面",
 }
 
 
