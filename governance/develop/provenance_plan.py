@@ -77,9 +77,11 @@ def plan_trace(
     the caller compares. Raises NotReady when a build on the way is not known, DeclarationError when its text is not
     sound.
     """
-    placer = _Placer(version_of)
-    tree = placer.typed(version_of(table, snapshot), (), snapshot)
-    wanted = set(read) | ({column} if column else set())
+    placer, version = _Placer(version_of), version_of(table, snapshot)
+    real = {name.lower(): name for name in table_columns(version.model.contract)}
+    column, read = column.lower() if column is not None else None, [name.lower() for name in read]
+    tree = placer.typed(version, (), snapshot)
+    wanted = {*read, *([column] if column is not None else [])}
     made = rewrite(tree, needed=None if column is None else wanted)
     trace = _traced(counted(made.tree), placer.sources)
     if unknown := wanted - trace.columns.keys():
@@ -99,8 +101,8 @@ def plan_trace(
         sources=(*sources, *(Source(s.table, s.snapshot, s.through, (), s.current) for s in declared.stored)),
         values=declared.direct(asked) or every,
         whole={n: reason for n, reason in made.whole.items() if n not in declared.stands} | declared.reasons,
-        anchors=tuple(name for name in outputs if _carries(trace.columns[name], needed)),
-        opened={n: frozenset(name for name in outputs if n in shown[name]) for n in every},
+        anchors=tuple(real.get(name, name) for name in outputs if _carries(trace.columns[name], needed)),
+        opened={n: frozenset(real.get(name, name) for name in outputs if n in shown[name]) for n in every},
         stands=declared.stands,
     )
 

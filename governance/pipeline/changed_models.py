@@ -52,6 +52,8 @@ def same_computation(old: str, new: str, *, python: bool = False) -> bool:
 
     >>> same_computation("SELECT a FROM t -- of all", "select (a)\\nfrom t"), same_computation("SELECT a FROM t", "SELECT b FROM t")
     (True, False)
+    >>> same_computation("def rows(inputs): return []", "def rows(inputs):\\n    return []  # none yet", python=True)
+    True
     """
     mine, other = (_step(old), _step(new)) if python else (_statement(old), _statement(new))
     return mine is not None and mine == other

@@ -51,6 +51,12 @@ FROM curated.seen s JOIN water.places w ON w.place = s.place GROUP BY s.place
 """
 AFTER: Mapping[str, Mapping[str, Any]] = {"place": WORD, "rows": NUMBER}
 AFTER_SQL = "SELECT place, count(*) AS rows FROM curated.seen GROUP BY place\n"
+STEP = """\
+# gov.lineage: place from water.places.place because it is handed on
+# gov.lineage: Size from water.places.size because it is handed on
+def rows(inputs):
+    return inputs["water.places"].read_all().rename_columns(["place", "Size"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +69,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home.declare("curated.seen", SEEN, sql=SEEN_SQL)
     home.declare("curated.mixed", MIXED, sql=MIXED_SQL)
     home.declare("curated.after", AFTER, sql=AFTER_SQL)
+    home.declare("curated.step", {"place": WORD, "Size": NUMBER}, sql=STEP)
+    curated = home.folder / "catalog" / "curated"
+    (curated / "step.sql").rename(curated / "step.py")
     home.deliver("water.places", ["north,1", "south,2", "", "west,3"], PLACES)
     home.deliver("power.uses", ["north,10", "south,20", "north,30"], USES)
     assert home.run(month(1)).failed == ()
@@ -138,6 +147,12 @@ def test_a_column_of_an_exact_source_keeps_the_declared_one_for_its_rows(home: H
 def test_a_count_of_declared_rows_comes_from_what_they_come_from(home: Home) -> None:
     found = traced(home, "curated.after", "rows")
     assert {one.table: one.value for one in found.whole} == {"water.places": True, "power.uses": True}
+
+
+def test_a_step_in_python_is_traced_to_what_it_declares(home: Home) -> None:
+    found = traced(home, "curated.step", "Size")
+    assert wholes(found) == {"water.places": ((), True, 3)}
+    assert found.whole[0].reason.endswith("(catalog/curated/step.py:2: Size because it is handed on)")
 
 
 def test_under_a_row_filter_a_superset_is_neither_counted_nor_listed(home: Home) -> None:
