@@ -18,6 +18,9 @@ from governance.config import load_settings
 if TYPE_CHECKING:
     from governance.pipeline.trace_answer import Record, RecordTrace, SourceRow, WholeTable
 
+NULL = "\\N"
+"""A part of a key that is NULL, as PostgreSQL's COPY and our patch files have it."""
+
 
 @click.command("trace")
 @click.argument("table")
@@ -55,7 +58,7 @@ def command(
     """The landed records (file, record) that rows of a published TABLE were made from; positions, never a value.
 
     Keys come from a file or the input, never from the command line: a value as SUBJECT may see it, or the token that they
-    see; the parts of a key of several fields stand between tabs. Every trace is in the ledger.
+    see; the parts of a key of several fields stand between tabs, \\N is NULL. Every trace is in the ledger.
 
     Example: gov trace curated.enterprise --as user:auditor --purpose audit --key-file tokens.txt --column invoiced_amount
     """
@@ -63,7 +66,8 @@ def command(
     from governance.pipeline.context import open_context
     from governance.pipeline.record_trace import record_trace
 
-    keys = [line.rstrip("\r\n").split("\t") for line in key_source(key_file, from_input) if line.strip()]
+    lines_of_keys = [line.rstrip("\r\n") for line in key_source(key_file, from_input) if line.strip()]
+    keys = [[None if part == NULL else part for part in line.split("\t")] for line in lines_of_keys]
     context = at_the_end(open_context(load_settings(home)))
     found = record_trace(
         context,
@@ -121,6 +125,8 @@ def _listed(whole: WholeTable, record: Record) -> tuple[object, ...]:
 def _said(found: RecordTrace) -> list[str]:
     landed = [row for row in found.rows if row.batch]
     said = [f"{found.targets:,} rows of {found.table}, {len(landed):,} landed records"]
+    if not found.targets:
+        return [*said, "no such row is there for this subject"]
     said += ["exact"] if found.exact else [f"not exact: a superset of {len(found.whole)} tables"]
     if found.hidden:
         said.append(f"not complete: {found.hidden} sources are not for this subject")

@@ -48,7 +48,7 @@ TRACE_SECONDS = 600
 def record_trace(
     context: Context,
     table: str,
-    keys: Sequence[Sequence[str]],
+    keys: Sequence[Sequence[str | None]],
     *,
     subject: str,
     purpose: str,
@@ -58,9 +58,10 @@ def record_trace(
     as_of: datetime | None = None,
     most: int = LISTED,
 ) -> RecordTrace:
-    """The source rows of the rows of `table` (as published) whose fields `by` (default: the table's identifier) are one
-    of `keys`; of `column` alone, if given. `lines` opens landed files to tell the line of each record. With `as_of` the rows as they were published then, under
-    what holds now. Of a table that is given as a whole (a superset) the first `most` rows are listed.
+    """The source rows of the rows of `table` (as published) whose fields `by` (default: the table's identifier) are one of `keys` (a part
+    that is None: NULL); of `column` alone, if given. `lines` opens landed files to tell the line of each record. With `as_of`
+    the rows as they were published then, under what holds now. Of a table that is given as a whole (a superset) the first
+    `most` rows are listed.
 
     Raises Refused (forbidden and absent read alike), NotReady when nothing is published or the build is not known,
     Conflict when the text does not give the published rows again.
@@ -166,7 +167,7 @@ def _granted(context: Context, asked: Asked, keys: int, actor: Actor) -> _Grante
 
 
 def _worked(
-    context: Context, asked: Asked, keys: Sequence[Sequence[str]], granted: _Granted
+    context: Context, asked: Asked, keys: Sequence[Sequence[str | None]], granted: _Granted
 ) -> tuple[pa.Table, Mapping[str, Any]]:
     """FOUND of all keys, and the result: by a worker when something closed is opened, else here."""
     settings, restrictions, plan = context.settings, asked.restrictions, asked.plan

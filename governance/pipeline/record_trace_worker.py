@@ -154,7 +154,10 @@ class _Tracing:
         conditions: list[str] = []
         values: list[Any] = []
         for part in self.request["by"]:
-            text = key[part["field"]] or ""
+            text = key[part["field"]]
+            if text is None:
+                conditions.append(f"{_quoted(part['column'])} IS NULL")
+                continue
             if part["how"] == "value":
                 conditions.append(f"{_quoted(part['column'])} = TRY_CAST(? AS {part['type']})")
                 values.append(text)

@@ -58,7 +58,7 @@ class Asked:
 def decided(
     context: Context,
     table: str,
-    keys: Sequence[Sequence[str]],
+    keys: Sequence[Sequence[str | None]],
     actor: Actor,
     column: str | None,
     by: tuple[str, ...],

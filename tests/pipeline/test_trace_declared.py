@@ -73,7 +73,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     curated = home.folder / "catalog" / "curated"
     (curated / "step.sql").rename(curated / "step.py")
     home.deliver("water.places", ["north,1", "south,2", "", "west,3"], PLACES)
-    home.deliver("power.uses", ["north,10", "south,20", "north,30"], USES)
+    home.deliver("power.uses", ["north,10", "south,20", "north,30", ",40"], USES)
     assert home.run(month(1)).failed == ()
     with home.opened() as context:
         publish(context)
@@ -95,7 +95,7 @@ def test_a_row_of_declared_lineage_is_of_any_row_of_the_declared_tables_and_says
     assert not found.exact
     assert found.complete
     assert found.targets == 1
-    assert wholes(found) == {"water.places": ((), True, 3), "power.uses": (("curated.used",), True, 3)}
+    assert wholes(found) == {"water.places": ((), True, 3), "power.uses": (("curated.used",), True, 4)}
     said = {one.table: one.reason for one in found.whole}
     assert said["power.uses"] == (
         "a person declared this lineage (catalog/curated/seen.sql:3: kwh because it is the one of the used)"
@@ -106,11 +106,11 @@ def test_a_row_of_declared_lineage_is_of_any_row_of_the_declared_tables_and_says
 
 def test_of_one_column_only_what_is_declared_of_it_and_of_the_rows_counts(home: Home) -> None:
     assert wholes(traced(home, "curated.seen", "size")) == {"water.places": ((), True, 3)} | {
-        "power.uses": (("curated.used",), False, 3)  # the join with it was found
+        "power.uses": (("curated.used",), False, 4)  # the join with it was found
     }
     assert wholes(traced(home, "curated.seen", "kwh")) == {
         "water.places": ((), False, 3),
-        "power.uses": (("curated.used",), True, 3),
+        "power.uses": (("curated.used",), True, 4),
     }
 
 
@@ -133,7 +133,7 @@ def test_a_chain_is_exact_up_to_the_declared_table(home: Home) -> None:
     assert exact == {("water.places", 1, ())}
     assert wholes(found) == {
         "water.places": (("curated.seen",), True, 3),
-        "power.uses": (("curated.seen", "curated.used"), True, 3),
+        "power.uses": (("curated.seen", "curated.used"), True, 4),
     }
 
 
@@ -164,6 +164,15 @@ def test_under_a_row_filter_a_superset_is_neither_counted_nor_listed(home: Home)
     assert not found.complete
 
 
+def test_a_row_whose_key_is_null_is_traced(home: Home) -> None:
+    given = {"subject": "user:auditor", "purpose": "audit"}
+    with home.opened() as context:
+        found = record_trace(context, "curated.used", [[None]], by=["place"], **given)
+        both = record_trace(context, "curated.used", [[None, "40"], ["north", None]], by=["place", "kwh"], **given)
+    assert {(row.table, row.row) for row in found.rows} == {("power.uses", 4)}
+    assert {(row.key, row.row) for row in both.rows} == {(1, 4)}
+
+
 def test_the_command_says_that_it_is_a_superset(home: Home, tmp_path: Path) -> None:
     from click.testing import CliRunner
 
@@ -177,6 +186,10 @@ def test_the_command_says_that_it_is_a_superset(home: Home, tmp_path: Path) -> N
     assert "superset: a person declared this lineage (catalog/curated/seen.sql:1: place because COLUMNS" in text
     assert "any of the 3 rows of water.places, 1 not listed" in text
     assert "not exact: a superset of 2 tables" in text
+    keys.write_text("\\N\n", encoding="utf-8")
+    none = CliRunner().invoke(group, arguments, catch_exceptions=False).output
+    assert none.endswith("0 rows of curated.seen, 0 landed records\nno such row is there for this subject\n")
+    keys.write_text("north\n", encoding="utf-8")
     told = json.loads(CliRunner().invoke(group, [*arguments, "--json"], catch_exceptions=False).output)
     assert not told["exact"]
-    assert [one["rows"] for one in told["whole"]] == [3, 3]
+    assert sorted(one["rows"] for one in told["whole"]) == [3, 4]
