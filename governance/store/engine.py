@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from governance.config import Settings
 
@@ -34,6 +35,10 @@ class Engines:
 def engines(settings: Settings) -> Iterator[Engines]:
     """Connections and a scratch folder of this pass alone, both gone when it ends."""
     _give_back_large_blocks()
+    if (
+        "jemalloc" in pa.supported_memory_backends()
+    ):  # it keeps what it was given; the default asks the system for it again and again
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
     scratch = settings.scratch / f"store-{uuid.uuid4().hex}"
     scratch.mkdir(parents=True)
     opened = []

@@ -46,6 +46,8 @@ class Originals:
     scratch: Path
     keystore: KeyStore
     grant_id: str
+    look_first: bool = True
+    """Whether delimited files are looked at before they are read; if not, reading one may raise `Guessed`."""
 
     def __call__(self, con: duckdb.DuckDBPyConnection) -> Iterator[AbstractContextManager[Relation]]:
         if not self.landed.files:
@@ -105,7 +107,14 @@ class Originals:
         match self.landed.format:
             case "csv":
                 return open_csv(
-                    con, source, fields, encoding=encoding, delimiter=delimiter, scratch=self.scratch, where=where
+                    con,
+                    source,
+                    fields,
+                    encoding=encoding,
+                    delimiter=delimiter,
+                    scratch=self.scratch,
+                    where=where,
+                    look_first=self.look_first,
                 )
             case "jsonl":
                 return open_jsonl(con, source, fields, encoding=encoding, scratch=self.scratch, where=where)

@@ -29,6 +29,7 @@ from governance.store.judge_pass import Parser, Passed, Sinks, run
 from governance.store.landed import Originals
 from governance.store.lookups import Lookups
 from governance.store.membership import membership
+from governance.store.parsers.quoted_lines import Guessed
 from governance.store.parsers.relation import quoted
 from governance.store.partials import leaf_rules
 from governance.store.plan import Plan, Reason, empty_relation, halves, judge_sql, key_hash, reasons_of, table_rules_of
@@ -55,9 +56,17 @@ class Work:
     lake: Lake
     keystore: KeyStore
     access: Access
+    look_first: bool = False
 
     def run(self, *, careful: bool = False) -> Stored:
         """Judge and write the batch. Raises duckdb.Error when an expression failed, with nothing left behind."""
+        try:
+            return self._run(careful)
+        except Guessed:
+            log.info("%s: values with line ends; once more, from the first record to the last", self.standing.row.id)
+            return replace(self, look_first=True)._run(careful)
+
+    def _run(self, careful: bool) -> Stored:
         with ExitStack() as stack:
             engine = stack.enter_context(engines(self.settings))
             plan = self._plan(engine.parsing, careful)
@@ -97,7 +106,9 @@ class Work:
         return self.standing.row.landed
 
     def _originals(self, engine: Engines, grant_id: str) -> Originals:
-        return Originals(self._landed, self.dataset, self.lake.root, engine.scratch, self.keystore, grant_id)
+        return Originals(
+            self._landed, self.dataset, self.lake.root, engine.scratch, self.keystore, grant_id, self.look_first
+        )
 
     def _plan(self, con: duckdb.DuckDBPyConnection, careful: bool) -> Plan:
         """The plan, with every rule named that does not even bind."""

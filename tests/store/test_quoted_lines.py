@@ -16,7 +16,7 @@ from governance.catalog.types import ColumnType, Field
 from governance.errors import SourceContentError
 from governance.store.parsers import quoted_lines
 from governance.store.parsers.csv_file import open_csv
-from governance.store.parsers.quoted_lines import ONE_PIECE_BYTES, looked
+from governance.store.parsers.quoted_lines import ONE_PIECE_BYTES, Guessed, Look, looked
 
 FIELDS = (Field("n", ColumnType("integer"), "n"), Field("note", ColumnType("string"), "note"))
 NOTE = 'a "quoted" word,\nthen a line like a record,\n' * 4_000
@@ -29,12 +29,21 @@ def written(rows: list[tuple[object, ...]]) -> bytes:
     return text.getvalue().encode()
 
 
-def read(content: bytes, scratch: Path, encoding: str = "utf-8") -> tuple[tuple[object, ...], int]:
+def read(
+    content: bytes, scratch: Path, encoding: str = "utf-8", *, look_first: bool = True
+) -> tuple[tuple[object, ...], int]:
     """Count, sum of numbers and bytes of notes of what is parsed; and how many lines are not."""
     with (
         duckdb.connect(config={"threads": 2, "temp_directory": ""}) as con,
         open_csv(
-            con, io.BytesIO(content), FIELDS, encoding=encoding, delimiter=",", scratch=scratch, where="x"
+            con,
+            io.BytesIO(content),
+            FIELDS,
+            encoding=encoding,
+            delimiter=",",
+            scratch=scratch,
+            where="x",
+            look_first=look_first,
         ) as relation,
     ):
         totals = "count(*), sum(TRY_CAST(__c0 AS BIGINT)), sum(strlen(__c1))"
@@ -81,6 +90,34 @@ def test_a_line_end_in_a_value_is_seen_wherever_the_file_is_cut(values: list[str
         look = looked(source)
         assert (look.quoted, look.inside) == (any("\n" in value or "\r" in value for value in values), False)
         assert source.tell() == 0
+
+
+@given(st.lists(st.text('ab",\n\r', max_size=6), max_size=8), st.lists(st.integers(1, 40), max_size=6))
+def test_what_a_parser_reads_is_looked_at_wherever_it_begins_again(values: list[str], sizes: list[int]) -> None:
+    content = written([(n, value) for n, value in enumerate(values)])
+    look, at, guessed = Look(), 0, False
+    try:
+        for size in [*sizes, len(content)]:
+            look.follow(content[at : at + size], at)
+            look.follow(content[:at], 0)  # read once more: nothing new
+            at = min(at + size, len(content))
+        look.require_followed(len(content))
+    except Guessed:
+        guessed = True
+    assert guessed == any("\n" in value or "\r" in value for value in values)
+    with pytest.raises(Guessed):
+        Look().follow(content, 1)  # a place that was never read
+    with pytest.raises(Guessed):
+        Look().require_followed(1)
+
+
+def test_a_long_file_is_looked_at_while_it_is_read(tmp_path: Path) -> None:
+    rows = [(n, "x" * 1_000_000) for n in range(33)]
+    assert read(written(rows), tmp_path, look_first=False) == ((33, sum(range(33)), 33_000_000), 0)
+    with pytest.raises(duckdb.Error, match="Guessed"):
+        read(written([*rows, (33, "one\ntwo")]), tmp_path, look_first=False)
+    with pytest.raises((Guessed, duckdb.Error)):
+        read(written(rows) + b'33,"cut', tmp_path, look_first=False)
 
 
 CUT = b'1,"one\ntwo"\n2,"thr'

@@ -202,6 +202,17 @@ def test_a_rule_that_fails_on_a_late_row_is_named_as_well(home: Home) -> None:
     assert (stored.metrics["suite:cast"].error, stored.parsed) == ("EvaluationError", 130_001)
 
 
+def test_a_long_file_with_lines_in_its_values_is_read_once_more_and_right(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("governance.store.parsers.csv_file.ONE_PIECE_BYTES", 10)
+    caplog.set_level("INFO", "governance.store")
+    plain = home.load(DATASET, RULES, b"ID,Name,Amount,Day,Code\n1,a,1,,\n")
+    assert (plain.parsed, "once more" in caplog.text) == (1, False)
+    lines = home.load(DATASET, RULES, b'ID,Name,Amount,Day,Code\n1,"a\nb",1,,\n2,c,2,,\n', window=FEBRUARY)
+    assert (lines.parsed, lines.unparsed, "once more" in caplog.text) == (2, 0, True)
+
+
 def test_a_column_that_the_source_does_not_have_is_named(home: Home) -> None:
     with pytest.raises(SourceContentError, match="no column Day, Code"):
         home.store(home.land(DATASET, b"ID,Name,Amount\n1,secret,1\n"), DATASET, RULES)

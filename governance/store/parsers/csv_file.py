@@ -6,6 +6,7 @@ Lines that the parser rejects are kept with their record number.
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -37,11 +38,16 @@ def open_csv(
     delimiter: str,
     scratch: Path,
     where: str,
+    look_first: bool = True,
 ) -> Iterator[Relation]:
-    """The relation of one delimited file whose first record names the columns."""
+    """The relation of one delimited file whose first record names the columns. Without `look_first` reading it may raise `Guessed`."""
     direct = is_plain(source, encoding)
+    following = Look() if direct and not look_first and source.seek(0, io.SEEK_END) > ONE_PIECE_BYTES else None
+    source.seek(0)
     chunks = utf8_chunks(source, encoding, where)
-    if direct:
+    if following is not None:
+        serial = False
+    elif direct:
         look = looked(source)
         look.require_closed(where)
         serial = look.serial
@@ -55,7 +61,7 @@ def open_csv(
     con.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     with ExitStack() as stack:
         path, finish, source_error = stack.enter_context(
-            _sought(con, source) if direct else _piped(itertools.chain([start], chunks), scratch)
+            _sought(con, source, following) if direct else _piped(itertools.chain([start], chunks), scratch)
         )
 
         def rejected() -> pa.Table:
@@ -95,12 +101,14 @@ _Opened = tuple[str, Callable[[], None], Callable[[], BaseException | None]]
 
 
 @contextmanager
-def _sought(con: duckdb.DuckDBPyConnection, source: BinaryIO) -> Iterator[_Opened]:
-    with seekable(con, source) as opened:
+def _sought(con: duckdb.DuckDBPyConnection, source: BinaryIO, following: Look | None) -> Iterator[_Opened]:
+    with seekable(con, source, following) as opened:
 
         def finish() -> None:
             if opened.error is not None:
                 raise opened.error
+            if following is not None:
+                following.require_followed(opened.size_bytes)
 
         yield opened.path, finish, lambda: opened.error
 

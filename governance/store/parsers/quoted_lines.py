@@ -4,6 +4,9 @@ after it is misread without an error. Files without such values have nothing to 
 
 Told to read from the first record to the last it guesses nothing, but leaves a last record whose quote is not closed out, without a word. So a file
 that ends within quotes is read the other way while it is short enough to be read in one piece, and refused when it is not.
+
+Looking takes a reading of its own. A pass that can be begun anew does without: it looks at what the parser reads, and gives up (`Guessed`) when it
+sees such a value.
 """
 
 from __future__ import annotations
@@ -19,6 +22,10 @@ ONE_PIECE_BYTES = 30_000_000
 """A file of so much DuckDB's parser reads in one piece."""
 _CHUNK_BYTES = 1 << 20
 _QUOTE, _LINE_ENDS = 34, (10, 13)
+
+
+class Guessed(Exception):
+    """The parser may have guessed where a record starts: the file is to be looked at before it is read."""
 
 
 class Look:
@@ -56,6 +63,20 @@ class Look:
         ends = np.flatnonzero((codes == _LINE_ENDS[0]) | (codes == _LINE_ENDS[1]))
         self.quoted = bool(((np.searchsorted(quotes, ends) + int(self.inside)) & 1).any())
         self.inside ^= bool(len(quotes) & 1)
+
+    def follow(self, data: bytes, start: int) -> None:
+        """What a parser reads, which begins at byte `start` of the file. Raises Guessed when it has to be told how to read this file."""
+        if start > self.size:
+            raise Guessed
+        for at in range(self.size - start, len(data), _CHUNK_BYTES):
+            self.feed(data[at : at + _CHUNK_BYTES])
+        if self.quoted:
+            raise Guessed
+
+    def require_followed(self, size: int) -> None:
+        """Raises Guessed when the parser did not read all `size` bytes, or ended within quotes."""
+        if self.inside or self.size != size:
+            raise Guessed
 
     def require_closed(self, where: str) -> None:
         """Raises SourceContentError for a long file that ends within quotes: its last record would be lost."""

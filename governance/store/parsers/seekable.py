@@ -14,19 +14,25 @@ from typing import Any, BinaryIO
 import duckdb
 from fsspec.spec import AbstractFileSystem
 
+from governance.store.parsers.quoted_lines import Look
+
 
 class Seekable:
-    """One open source under a path of its own. `error` is what the source raised so far."""
+    """One open source under a path of its own. `error` is what the source, or the look at it, raised so far."""
 
-    def __init__(self, source: BinaryIO, protocol: str) -> None:
+    def __init__(self, source: BinaryIO, protocol: str, look: Look | None) -> None:
         self.path = f"{protocol}://original"
         self.size_bytes = source.seek(0, 2)
         self.error: BaseException | None = None
-        self._source = source
+        self._source, self._look = source, look
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return self._source.read(size)
+            start = self._source.tell()
+            data = self._source.read(size)
+            if self._look is not None:
+                self._look.follow(data, start)
+            return data
         except BaseException as error:
             self.error = self.error or error
             raise
@@ -43,10 +49,10 @@ class Seekable:
 
 
 @contextmanager
-def seekable(con: duckdb.DuckDBPyConnection, source: BinaryIO) -> Iterator[Seekable]:
-    """`source` as a file that only `con` sees, gone when the context ends."""
+def seekable(con: duckdb.DuckDBPyConnection, source: BinaryIO, look: Look | None = None) -> Iterator[Seekable]:
+    """`source` as a file that only `con` sees, gone when the context ends. `look` follows what is read of it."""
     protocol = f"landed{uuid.uuid4().hex}"
-    opened = Seekable(source, protocol)
+    opened = Seekable(source, protocol, look)
     con.register_filesystem(_Files(opened, protocol))
     try:
         yield opened
