@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from governance.config import load_settings
-from governance.errors import Damaged
+from governance.errors import Conflict, Damaged
 
 if TYPE_CHECKING:
     from governance.ledger.note import Note
@@ -51,6 +51,8 @@ def sequence_command(home: Path | None, follow: bool, as_json: bool) -> None:
         signer = open_signer(settings.keyring)
         if not follow:
             made = sequencer.sequence(database, signer)
+            if made is None and sequencer.anything_waits(database):
+                raise Conflict("entries wait for their positions, and another process is giving them", do="try again")
             text = f"checkpoint of {made.size:,} entries" if made else "nothing waits"
             click.echo(json.dumps({"size": made.size if made else None}) if as_json else text)
             return

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from governance.errors import SourceUnavailable, StorageError
+from governance.errors import Refused, SourceUnavailable, StorageError
 
 _SECONDS = 30
 
@@ -29,10 +29,19 @@ class Place(Protocol):
 
 
 def place(target: str) -> Place:
-    """The place that a target names."""
-    if target.startswith(("http://", "https://")):
-        return HttpPlace(target.rstrip("/"))
-    return MailPlace(target) if target.startswith("mailto:") else FolderPlace(Path(target))
+    """The place that a target names. Raises Refused for one that cannot be read: a folder of such a name would look like a place outside."""
+    try:
+        parts = urlsplit(target)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return HttpPlace(target.rstrip("/"))
+        if parts.scheme == "mailto" and parts.path:
+            return MailPlace(target)
+    except ValueError:
+        parts = None
+    if parts is None or "://" in target or parts.scheme in ("http", "https", "mailto"):
+        allowed = "a folder, http://HOST/PATH, https://HOST/PATH, mailto:ADDRESS?server=HOST:PORT"
+        raise Refused("no place for checkpoints", where=target.partition(":")[0][:80], allowed=allowed, do="correct it")
+    return FolderPlace(Path(target))
 
 
 class FolderPlace:

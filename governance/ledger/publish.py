@@ -18,7 +18,7 @@ from datetime import datetime
 
 from sqlalchemy import insert, select, update
 
-from governance.errors import NotReady
+from governance.errors import Damaged, NotReady
 from governance.ledger.checkpoints import Checkpoint, at_size, insert_countersignature, latest, tree
 from governance.ledger.note import (
     LOG,
@@ -91,9 +91,14 @@ def _files(newest: Checkpoint, before: Note | None, proof: tuple[bytes, ...]) ->
 
 
 def _newest_there(folder: FolderPlace, newest: Checkpoint) -> Note | None:
-    """The largest checkpoint of this log in the folder."""
+    """The largest checkpoint of this log in the folder. Raises Damaged for a folder that keeps those of another log: nothing of an auditor's is
+    written over.
+    """
     notes = [parse(text, name) for name, text in folder.read("checkpoint-*.note").items()]
     ours = [note for note in notes if note.origin == newest.note.origin]
+    if len(ours) < len(notes):
+        do = "ask whoever keeps it: this ledger was begun anew, or is not the one kept there. Another folder takes its checkpoints"
+        raise Damaged("it keeps checkpoints of another log", where=folder.folder.name, do=do)
     return max(ours, key=lambda note: note.size, default=None)
 
 

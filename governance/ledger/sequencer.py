@@ -41,7 +41,7 @@ def sequence(database: Database, signer: Signer, *, wait_seconds: float = 2 * LE
     """
     holder, made = uuid.uuid4().hex, None
     give_up = time.monotonic() + wait_seconds
-    while _anything_waits(database):
+    while anything_waits(database):
         try:
             acquire_lease(database, LEASE, holder, LEASE_SECONDS)
             try:
@@ -99,7 +99,8 @@ def _batch(database: Database, signer: Signer, holder: str) -> tuple[Checkpoint,
     return made, len(rows) < ROWS
 
 
-def _anything_waits(database: Database) -> bool:
+def anything_waits(database: Database) -> bool:
+    """Whether entries were committed that have no position yet."""
     with database.read() as connection:
         return bool(_waiting(connection, 1))
 

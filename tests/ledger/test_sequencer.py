@@ -114,6 +114,14 @@ def test_another_holder_of_the_lease_is_left_alone_and_replaced_when_it_is_dead(
     assert ledger.sequence().size == 1
 
 
+def test_a_lease_that_a_wrong_clock_gave_holds_nobody_off(ledger: Ledger) -> None:
+    ledger.append(1)
+    acquire_lease(ledger.database, LEASE, "tomorrow", 86_400)
+    made = sequence(ledger.database, ledger.signer, wait_seconds=0)
+    assert made is not None
+    assert made.size == 1
+
+
 def test_a_sequencer_that_lost_its_lease_changes_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.append(5)
 
@@ -129,7 +137,7 @@ def test_a_sequencer_that_lost_its_lease_changes_nothing(ledger: Ledger, monkeyp
         assert latest(connection) is None
         assert connection.execute(select(func.count()).select_from(ledger_tile)).scalar_one() == 0
     with pytest.raises(Conflict):
-        acquire_lease(ledger.database, LEASE, "third", 1)
+        acquire_lease(ledger.database, LEASE, "third", 60)
 
 
 @pytest.mark.parametrize("step", ["ledger.signed", "ledger.written"])

@@ -15,10 +15,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, update
 
-from governance.errors import Damaged, NotReady, SourceUnavailable
+from governance.errors import Damaged, NotReady, Refused, SourceUnavailable
 from governance.ledger.checkpoints import at_size
 from governance.ledger.export import export, verify_export
 from governance.ledger.note import LOG, WITNESS, parse, parse_verifier_key, verifier_key, witnessed_at
+from governance.ledger.places import place
 from governance.ledger.publish import note_name, publish
 from governance.ledger.sequencer import sequence
 from governance.ledger.signer import KeySigner
@@ -107,6 +108,33 @@ def test_a_witness_takes_a_new_key_of_the_log_only_from_a_person(ledger: Ledger,
     with pytest.raises(Damaged, match="not signed by the log's key"):
         witness(outside, key, name="court", at=AT)
     assert witness(outside, key, name="court", at=AT, log=verifier_key(origin, LOG, renewed.public_key)) == (4,)
+
+
+def test_what_another_log_wrote_into_the_folder_is_neither_sent_beside_nor_passed_over(
+    ledger: Ledger, outside: Path, key: Path, tmp_path: Path
+) -> None:
+    grow(ledger, outside, 5)
+    witness(outside, key, name="court", at=AT)
+    before = {path.name: path.read_bytes() for path in outside.iterdir()}
+    anew = open_ledger(tmp_path / "anew")
+    anew.append(3)
+    anew.sequence()
+    with pytest.raises(Damaged, match="another log"):
+        publish(anew.database, str(outside))
+    assert {path.name: path.read_bytes() for path in outside.iterdir()} == before
+    publish(anew.database, str(tmp_path / "elsewhere"))
+    shutil.copy(tmp_path / "elsewhere" / note_name(3), outside)
+    with pytest.raises(Damaged, match="not signed by the log's key"):
+        witness(outside, key, name="court", at=AT)
+    anew.database.close()
+
+
+@pytest.mark.parametrize(
+    "target", ["ftp://audit/x", "s3://audit", "http://", "http://[bad/x", "mailto:", "mailto:a@b?server=localhost:abc"]
+)
+def test_a_target_that_names_no_place_is_refused(target: str) -> None:
+    with pytest.raises(Refused, match="no place"):
+        place(target)
 
 
 def test_a_witness_needs_something_to_sign_and_a_name(outside: Path, key: Path, ledger: Ledger) -> None:
