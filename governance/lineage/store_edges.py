@@ -1,5 +1,5 @@
-"""Column edges that follow from a contract alone: source column -> landed copy, source column -> field, field -> its
-token. Pure.
+"""Column edges that follow from a contract and its rules: source column -> landed copy, source column -> field, field -> its
+token, and what decides which rows are there: the columns of rules that set rows aside. Pure.
 
 A source is named `<system>:<table or file>`; the colon tells it from a dataset, and a graph answer ends well there.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from governance.catalog.rules import ReferenceRule, RowRules
 from governance.catalog.types import DatabaseSource, Dataset, Field
 from governance.lineage.edges import Edge, EdgeSet
+from governance.lineage.graph import ROWS
 
 LANDED_PREFIX = "landed:"
 """The landed originals of dataset `d` are the lineage node `landed:d`; its columns have the source's names."""
@@ -35,8 +37,10 @@ def landed_edges(dataset: Dataset) -> EdgeSet:
     return EdgeSet(landed, "collect", edges)
 
 
-def edges_of_dataset(dataset: Dataset) -> EdgeSet:
-    """Store parses and types: text stays IDENTITY, what is converted is a TRANSFORMATION; a token masks its field."""
+def edges_of_dataset(dataset: Dataset, rules: RowRules | None = None) -> EdgeSet:
+    """Store parses and types: text stays IDENTITY, what is converted is a TRANSFORMATION; a token masks its field. With `rules` the
+    columns of those that hold rows back, or stop their batch, decide on the rows (`*`), and so do the fields that they refer to.
+    """
     source = source_name(dataset)
     edges = [Edge(source, f.source_name, f.name, "DIRECT", _subtype(f)) for f in dataset.fields]
     edges += [
@@ -44,7 +48,22 @@ def edges_of_dataset(dataset: Dataset) -> EdgeSet:
         for f in dataset.fields
         if f.token_name
     ]
+    edges += _deciding(dataset, rules) if rules is not None else []
     return EdgeSet(dataset.name, "store", tuple(edges))
+
+
+def _deciding(dataset: Dataset, rules: RowRules) -> list[Edge]:
+    source, names = source_name(dataset), {f.name: f.source_name for f in dataset.fields}
+    found: dict[Edge, None] = {}
+    for rule in rules.rules:
+        if rule.severity == "warn":
+            continue
+        for column in rule.columns:
+            if column in names:
+                found[Edge(source, names[column], ROWS, "INDIRECT", "FILTER")] = None
+        if isinstance(rule, ReferenceRule):
+            found[Edge(rule.dataset, rule.field, ROWS, "INDIRECT", "FILTER")] = None
+    return list(found)
 
 
 def _subtype(field: Field) -> Literal["IDENTITY", "TRANSFORMATION"]:

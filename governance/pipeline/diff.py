@@ -18,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 from governance.catalog.load import read_catalogue
-from governance.catalog.types import Catalogue
+from governance.catalog.rules import RowRules
+from governance.catalog.types import Catalogue, Dataset
 from governance.config import Settings
 from governance.develop import analyse
 from governance.errors import DeclarationError, Fault, GovernanceError
@@ -27,6 +28,7 @@ from governance.lineage.edges import EdgeSet
 from governance.lineage.graph import Answer
 from governance.lineage.store_edges import edges_of_dataset, landed_edges
 from governance.lineage.walk import downstream
+from governance.manage import compile_rules
 from governance.pipeline import concerned
 from governance.pipeline.change import Change
 from governance.pipeline.changes import changes
@@ -93,7 +95,7 @@ def declared_graph(catalogue: Catalogue) -> Graph:
     """The lineage that declarations imply, without any run."""
     sets: list[EdgeSet] = []
     for dataset in catalogue.datasets.values():
-        sets += [landed_edges(dataset), edges_of_dataset(dataset)]
+        sets += [landed_edges(dataset), edges_of_dataset(dataset, _rules(dataset, catalogue))]
     sets += [analyse(model, catalogue).edges for model in catalogue.models.values()]
     rows = [
         (s.id, e.input, e.input_column, e.output_column, how(e.kind, e.subtype, e.masking))
@@ -105,6 +107,14 @@ def declared_graph(catalogue: Catalogue) -> Graph:
     each = [[s.id, s.output, s.stage, s.complete, s.stage, 0, OPEN] for s in sets]
     columns = [pa.array([row[number] for row in each], kind) for number, kind in enumerate(EPISODE_SCHEMA.types)]
     return graph(edges, pa.Table.from_arrays(columns, schema=EPISODE_SCHEMA))
+
+
+def _rules(dataset: Dataset, catalogue: Catalogue) -> RowRules | None:
+    """The rules of a dataset; None when they cannot be compiled."""
+    try:
+        return compile_rules(dataset, catalogue.suites.get(dataset.name), catalogue.code_sets)
+    except DeclarationError:
+        return None
 
 
 def _access_faults(catalogue: Catalogue) -> tuple[Fault, ...]:

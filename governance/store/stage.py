@@ -53,7 +53,7 @@ def store(
     work = Work(standing, dataset, rules, code_sets, settings, lake, keystore, access)
     stored = _twice(work)
     crash_point("store.before_commit")
-    _commit(stored, dataset, settings, database, actor)
+    _commit(stored, dataset, rules, settings, database, actor)
     crash_point("store.after_commit")
     return stored
 
@@ -88,7 +88,9 @@ def _no_memory(dataset: Dataset) -> StorageError:
     )
 
 
-def _commit(stored: Stored, dataset: Dataset, settings: Settings, database: Database, actor: Actor) -> None:
+def _commit(
+    stored: Stored, dataset: Dataset, rules: RowRules, settings: Settings, database: Database, actor: Actor
+) -> None:
     at = database.clock()
     counts = {
         "parsed": stored.parsed,
@@ -114,7 +116,7 @@ def _commit(stored: Stored, dataset: Dataset, settings: Settings, database: Data
             counts=counts,
             versions=versions,
             inputs=inputs,
-            edges=edges_of_dataset(dataset),
+            edges=edges_of_dataset(dataset, rules),
             at=at,
             namespace=settings.lineage_namespace,
         )

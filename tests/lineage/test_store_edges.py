@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from governance.catalog.rules import ReferenceRule, RowRule, RowRules
 from governance.catalog.types import ColumnType, DatabaseSource, Dataset, Field, FileSource, HttpSource, Source
 from governance.lineage.edges import Edge
 from governance.lineage.store_edges import edges_of_dataset, landed_edges, source_name
@@ -44,6 +45,26 @@ def test_fields_come_from_source_columns_and_tokens_from_fields() -> None:
         Edge("hukou:resident", "身份证号", "id_number", "DIRECT", "IDENTITY"),
         Edge("hukou:resident", "出生日期", "birth_date", "DIRECT", "TRANSFORMATION"),
         Edge("police.residents", "id_number", "id_number__token", "DIRECT", "TRANSFORMATION", True),
+    }
+
+
+def test_rules_that_set_rows_aside_decide_on_the_rows_and_those_that_warn_do_not() -> None:
+    rules = RowRules(
+        DATASET.name,
+        (
+            RowRule("type:birth_date", "quarantine", ("birth_date",), "FALSE"),
+            RowRule("range:birth_date", "stop", ("birth_date",), "FALSE"),
+            RowRule("pattern:id_number", "warn", ("id_number",), "FALSE"),
+            ReferenceRule("reference:id_number", "quarantine", ("id_number",), "police.people", "number"),
+        ),
+        (),
+        "0" * 64,
+    )
+    plain = set(edges_of_dataset(DATASET).edges)
+    assert set(edges_of_dataset(DATASET, rules).edges) - plain == {
+        Edge("hukou:resident", "出生日期", "*", "INDIRECT", "FILTER"),
+        Edge("hukou:resident", "身份证号", "*", "INDIRECT", "FILTER"),
+        Edge("police.people", "number", "*", "INDIRECT", "FILTER"),
     }
 
 
