@@ -16,6 +16,7 @@ from governance.cli.query import as_text
 from governance.config import load_settings
 
 if TYPE_CHECKING:
+    from governance.pipeline.landed_files import Position
     from governance.pipeline.trace_answer import Record, RecordTrace, SourceRow, WholeTable
 
 NULL = "\\N"
@@ -122,11 +123,26 @@ def _listed(whole: WholeTable, record: Record) -> tuple[object, ...]:
     return whole.table, at.file, at.record or "", at.line or "", record.batch
 
 
+def _positions(found: RecordTrace) -> list[Position]:
+    """Of each record that is told, once."""
+    rows = {(r.table, r.batch, r.row): r.position for r in found.rows if r.position is not None}
+    rows |= {
+        (one.table, r.batch, r.row): r.position for one in found.whole for r in one.records if r.position is not None
+    }
+    return [*rows.values()]
+
+
 def _said(found: RecordTrace) -> list[str]:
     landed = [row for row in found.rows if row.batch]
     said = [f"{found.targets:,} rows of {found.table}, {len(landed):,} landed records"]
     if not found.targets:
         return [*said, "no such row is there for this subject"]
+    given = {p.corrected for p in _positions(found) if p.corrected is not None}
+    for one in sorted(given, key=lambda correction: correction.at):
+        number = sum(p.corrected == one for p in _positions(found))
+        said.append(
+            f"values of {number:,} records are not the file's: corrected by {one.subject} at {one.at}, run {one.run}"
+        )
     said += ["exact"] if found.exact else [f"not exact: a superset of {len(found.whole)} tables"]
     if found.hidden:
         said.append(f"not complete: {found.hidden} sources are not for this subject")

@@ -21,6 +21,7 @@ from governance.catalog.types import DatabaseSource, Dataset
 from governance.config import as_request
 from governance.keys import grants
 from governance.pipeline.context import Context
+from governance.pipeline.trace_repairs import Correction, corrections
 from governance.state.tables import batch as batch_table
 from governance.state.values import LANDED, STORED, Actor, Landed
 from governance.store.landed import key_of
@@ -42,6 +43,8 @@ class Position:
     observed_at: str
     record: int | None
     line: int | None = None
+    corrected: Correction | None = None
+    """Set where a steward gave values of the row that the file does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def positions(context: Context, places: Iterable[Place], actor: Actor, *, lines:
         found |= _of_batch(own.landed, rows[name])
     if lines:
         found |= _counted(context, batches, rows, found, actor)
-    return found
+    given = corrections(context, rows)
+    return found | {place: replace(found[place], corrected=own) for place, own in given.items() if place in found}
 
 
 def _batches(context: Context, names: list[str]) -> dict[str, _Batch]:
