@@ -11,6 +11,7 @@ import argparse
 import base64
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -64,13 +65,12 @@ def checkpoint(text, key):  # size and root, when the key (name+id+base64) signe
     name, key_id, encoded = key.strip().split("+", 2)
     public = base64.b64decode(encoded)
     body, lines = text.split("\n\n")
-    body += "\n"
     for line in lines.splitlines():
         dash, signer, signature = line.split(" ")
         raw = base64.b64decode(signature)
         if (dash, signer, raw[:4].hex()) == ("—", name, key_id) and public[:1] == b"\x01":
             try:
-                Ed25519PublicKey.from_public_bytes(public[1:]).verify(raw[4:], body.encode())
+                Ed25519PublicKey.from_public_bytes(public[1:]).verify(raw[4:], f"{body}\n".encode())
             except InvalidSignature:
                 break
             origin, size, root = body.split("\n")[:3]
@@ -79,6 +79,7 @@ def checkpoint(text, key):  # size and root, when the key (name+id+base64) signe
     raise SystemExit("NO: a checkpoint is not signed by the log's key")
 
 
+sys.excepthook = lambda kind, *_: print(f"NO: it cannot be read ({kind.__name__})", file=sys.stderr)
 parser = argparse.ArgumentParser()
 for argument in ("proof", "--key", "--kept"):
     parser.add_argument(argument)

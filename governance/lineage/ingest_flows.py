@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, get_args
@@ -23,6 +23,8 @@ ROWS = "*"
 LINEAGE, COLUMNS, WHOLE = 3, 2, 1
 """How much is known of a flow."""
 NODE_CHARACTERS, NAME_CHARACTERS = 512, 255
+MOST_EDGES = 200_000
+"""Of one event: inputs times outputs are soon more than anybody asks for, and a commit that writes them holds up all others."""
 _REMEMBERED, _PIECE = 10_000, 2_000
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 _SUBTYPES: Final[Mapping[str | None, Subtype]] = {name: name for name in get_args(Subtype)}
@@ -99,7 +101,9 @@ class Reader:
         name = _digest(told.encode("utf-8"))
         if name not in self._known:
             outputs = [event["dataset"]] if kind == "dataset" else event.get("outputs") or ()
-            self._known[name] = tuple(_flows(event, event.get("inputs") or (), outputs, self._namespace))
+            flows = tuple(_flows(event, event.get("inputs") or (), outputs, self._namespace))
+            _require_few(sum(len(flow.edges.edges) for flow in flows))
+            self._known[name] = flows
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return self._known[name]
@@ -129,8 +133,17 @@ def outputs_of(event: Mapping[str, Any]) -> set[str]:
     return {node(one) for one in made} | {node({"namespace": n, "name": name}) for n, name in _entries(event)}
 
 
-def _flows(event: Mapping[str, Any], inputs: Iterable[Any], outputs: Iterable[Any], own: str) -> Iterator[Flow]:
+def _require_few(edges: int) -> None:
+    if edges > MOST_EDGES:
+        raise NotTaken(
+            f"more than {MOST_EDGES:,} edges in one event: send a lineage or columnLineage facet, or an event for each output"
+        )
+
+
+def _flows(event: Mapping[str, Any], inputs: Sequence[Any], outputs: Sequence[Any], own: str) -> Iterator[Flow]:
     entries = _entries(event)
+    untold = (o for o in outputs if (o["namespace"], o["name"]) not in entries and not _says_columns(o))
+    _require_few(sum(len(inputs) for _ in untold))
     seen = set()
     for output in outputs:
         target = node(output, own)
@@ -176,6 +189,11 @@ def _entries(event: Mapping[str, Any]) -> dict[tuple[str, str], list[Mapping[str
             if entry["type"] == "DATASET":
                 found.setdefault((entry["namespace"], entry["name"]), []).append(entry)
     return found
+
+
+def _says_columns(output: Mapping[str, Any]) -> bool:
+    facets = output.get("facets") or {}
+    return _there(facets, "lineage") or _there(facets, "columnLineage")
 
 
 def _there(facets: Mapping[str, Any], key: str) -> bool:

@@ -73,6 +73,9 @@ def test_nothing_else_convinces_the_script(ledger: Ledger, tmp_path: Path) -> No
         {**good, "checkpoint": str(strange)},
         {**good, "checkpoint": good["checkpoint"].replace("\n7\n", "\n8\n")},
         {**good, "kept": {"consistency": []}},
+        {**good, "kept": []},
+        {**good, "inclusion": ["no hash"]},
+        {},
         {**good, "kept": {"consistency": good["kept"]["consistency"][:-1]}},
     ]
     (tmp_path / "kept.note").write_text(str(old), encoding="utf-8")

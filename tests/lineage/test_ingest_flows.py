@@ -50,6 +50,17 @@ def test_without_facets_every_input_makes_every_output_as_a_whole() -> None:
     ]
 
 
+def test_an_event_of_more_edges_than_a_commit_can_write_is_not_taken_before_they_are_made() -> None:
+    many = [dataset(f"shop.t{n}") for n in range(501)]
+    with pytest.raises(NotTaken, match="200,000 edges"):
+        flows(run_event("load", many[:500], many))
+    assert len(flows(run_event("load", many[:400], many[400:]))) == 101
+    lineage = columns({"total": [field("shop.orders", "price")]})
+    assert (
+        len(flows(run_event("load", many, [dataset(f"mart.t{n}", columnLineage=lineage) for n in range(500)]))) == 500
+    )
+
+
 def test_the_lineage_facet_goes_before_column_lineage_and_inputs_times_outputs() -> None:
     stated = facet(
         "1-0-0/LineageJobFacet",
