@@ -122,6 +122,8 @@ class _Rewriter:
             p for p in select.expressions if needed is None or p.alias_or_name in needed or trees.is_distinct(select)
         ]
         clauses = [select.args[name] for name in _CLAUSES if select.args.get(name)]
+        if any(trees.queries_in(select.args.get(name)) for name in ("group", "distinct")):
+            raise _Unknown("a query nested in ROLLUP, in a list of GROUP BY or in DISTINCT ON")
         joins: list[exp.Join] = select.args.get("joins") or []
         needs = trees.needs_of(
             [*counts, *clauses, *joins, *(select.args.get("windows") or ()), *(select.args.get("laterals") or ())]

@@ -273,6 +273,16 @@ SUPERSETS = {
         {"a", "b"},
         "recursive",
     ),
+    "a nested query rolled up": (
+        "SELECT count(*) AS n FROM d.a x GROUP BY ROLLUP (EXISTS (SELECT 1 FROM d.b y WHERE y.k = x.k))",
+        {"a", "b"},
+        "ROLLUP",
+    ),
+    "a nested query of distinct on": (
+        "SELECT DISTINCT ON ((SELECT max(y.v) FROM d.b y WHERE y.k = x.k)) id FROM d.a x ORDER BY x.id",
+        {"a", "b"},
+        "DISTINCT ON",
+    ),
     "except all": (f"{SOME.format('a')} EXCEPT ALL {SOME.format('b')}", {"a", "b"}, "EXCEPT ALL"),
 }
 
