@@ -67,7 +67,11 @@ def test_keys_of_the_objects_are_the_columns_of_lineage(home: Home) -> None:
         answer = Index().upstream(connection, TABLE, "minutes")
         forward = Index().downstream(connection, "main:trips.*", "start.station")
     assert answer.complete
-    assert {(node.column) for node in answer.ends} == {"start.station", "minutes", "行程 id"}  # a bad number sets a row aside
+    assert {(node.column) for node in answer.ends} == {
+        "start.station",
+        "minutes",
+        "行程 id",
+    }  # a bad number sets a row aside
     assert Node(TABLE, "station") in forward.nodes
 
 
