@@ -24,7 +24,7 @@ from governance.catalog import dimensions
 from governance.errors import GovernanceError
 from governance.lineage.index import Index
 from governance.pipeline.context import Context
-from governance.pipeline.report import charts, said, sla, trend
+from governance.pipeline.report import charts, marks, said, sla, trend
 from governance.pipeline.report.concerns import Concern, worst_first
 from governance.pipeline.report.facts import RunLine, TableFacts
 from governance.pipeline.report.origins import origins
@@ -260,6 +260,10 @@ def _environment(at: datetime) -> Environment:
         sparkline=charts.sparkline,
         chart=charts.chart,
         passed=trend.passed,
+        badge=marks.badge,
+        th=marks.th,
+        say=marks.say,
+        count=marks.count,
         tell=said.tell,
         brief=said.brief,
         both=said.both,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
@@ -147,11 +149,14 @@ def with_observations(runs: Sequence[RunLine], observed: Sequence[Observed]) -> 
     """
     latest: dict[str, dict[str, Observed]] = {}
     known = {run.id for run in runs if run.judged_at}
+    judged = sorted((run.judged_at, place) for place, run in enumerate(runs) if run.judged_at)
+    times = [at for at, _ in judged]
+    newest = list(accumulate((place for _, place in judged), min))
     for one in observed:
         if one.kind in BY_OBSERVATION:
-            owner = one.batch if one.batch in known else None
-            then = (run.id for run in runs if run.judged_at is not None and run.judged_at <= one.at)
-            if (owner := owner or next(then, None)) is not None:
+            then = bisect_right(times, one.at)
+            owner = one.batch if one.batch in known else runs[newest[then - 1]].id if then else None
+            if owner is not None:
                 latest.setdefault(owner, {})[one.kind] = one
     return [replace(run, dimensions=_observed_too(run, latest[run.id])) if run.id in latest else run for run in runs]
 
