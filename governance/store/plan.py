@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import sqlglot
@@ -235,7 +236,7 @@ def failed(name: str) -> str:
 def speaks_of(plan: Plan, reason: Reason) -> str:
     """A boolean expression over the typed columns, TRUE where the rule speaks of the row; empty when it speaks of every row."""
     parts = []
-    applies = sqlglot.parse_one(reason.applies, dialect="duckdb").sql("duckdb") if reason.applies else ""
+    applies = _as_printed(reason.applies) if reason.applies else ""
     if isinstance(reason, RowRule):
         if len(reason.columns) == 1 and applies == _not_null(reason.columns[0]):
             return applies
@@ -287,6 +288,12 @@ def _converted(name: str) -> str:
     return f"NOT {quoted(failed(name))}"
 
 
+@lru_cache(maxsize=4096)
+def _as_printed(expression: str) -> str:
+    return sqlglot.parse_one(expression, dialect="duckdb").sql("duckdb")
+
+
+@lru_cache(maxsize=4096)
 def _not_null(name: str) -> str:
     """As a compiled rule prints it, so that it is counted from the column itself.
 

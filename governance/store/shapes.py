@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +126,7 @@ def _shape(plan: Plan, bit: int, rule: RowRule) -> Shape | None:
         return None
     if skip.kind not in ("none", "nulls") or (skip.kind == "nulls" and skip.name != rule.columns[0]):
         return None
-    pattern = _pattern(rule)
+    pattern = _pattern(rule.unexpected, rule.columns[0])
     places = classes_of(pattern) if pattern is not None else None
     if places is None:
         return None
@@ -134,16 +135,17 @@ def _shape(plan: Plan, bit: int, rule: RowRule) -> Shape | None:
     return Shape(bit, rule.columns[0], table, np.array([bits[held] for held in places], dtype=np.uint8))
 
 
-def _pattern(rule: RowRule) -> str | None:
+@lru_cache(maxsize=4096)
+def _pattern(unexpected: str, name: str) -> str | None:
     """The pattern of a rule that says no more than that its column must match it."""
-    tree = sqlglot.parse_one(rule.unexpected, dialect="duckdb")
+    tree = sqlglot.parse_one(unexpected, dialect="duckdb")
     parts = list(_inside(tree))
     match = parts[-1]
     if [type(part) for part in parts[:-1]] != [exp.Not] or not isinstance(match, exp.RegexpLike):
         return None
     column, pattern = match.this, match.expression
     given = {name for name, value in match.args.items() if value}
-    if given != {"this", "expression"} or not isinstance(column, exp.Column) or column.name != rule.columns[0]:
+    if given != {"this", "expression"} or not isinstance(column, exp.Column) or column.name != name:
         return None
     return str(pattern.this) if isinstance(pattern, exp.Literal) and pattern.is_string else None
 
