@@ -130,8 +130,14 @@ def _rows(tx: Any, name: str) -> None:
         )  # fmt: skip
     for table, rows in ((tables.batch, batches), (tables.validation, validations), (tables.run, runs)):
         tx.execute(insert(table), rows)
-    late = {"kind": "freshness", "subject": name, "run": "r", "failures": "[]", "facts": "{}", "recorded_at": at}
-    tx.execute(insert(tables.observation), [{**late, "outcome": "met" if rng.random() < 0.9 else "warned"}])
+    observed = [
+        {
+            "kind": "freshness", "subject": name, "run": f"r{day}", "failures": "[]", "facts": "{}",
+            "outcome": "met" if rng.random() < 0.95 else "warned", "recorded_at": FIRST + timedelta(days=day + 2),
+        }
+        for day in range(RUNS)
+    ]  # fmt: skip
+    tx.execute(insert(tables.observation), observed)
     open_one = {
         "subject": name, "expectation": "codeSet:f1", "severity": "quarantine", "column_name": "f1", "owner": "steward",
         "opened_at": at, "last_at": at, "failures": 3, "unexpected": held, "origin": "validation",

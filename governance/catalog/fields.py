@@ -72,6 +72,7 @@ class _Reader:
             exclusive_maximum=exclusive_maximum,
             min_length=options.get("minLength"),
             max_length=options.get("maxLength"),
+            exact=self._exact(options, kind, path),
             format=self._format(options, kind, path),
             references=self._reference(entry, path),
             sharing=ours.get("gov.sharing", "none"),
@@ -165,6 +166,18 @@ class _Reader:
                     (*path, "logicalTypeOptions", "pattern"), f"not a regular expression: {error}", "", "correct it"
                 )
         return pattern
+
+    def _exact(self, options: Mapping[str, Any], kind: ColumnType, path: Path_) -> bool:
+        """Whether `multipleOf` asks for no more places than the scale has; any other step is a fault, never left out in silence."""
+        step = options.get("multipleOf")
+        if step is None:
+            return False
+        if kind.kind != "decimal" or Decimal(str(step)) != Decimal(1).scaleb(-(kind.scale or 0)):
+            allowed = "on a decimal, one unit of its last place, such as 0.01 of DECIMAL(18,2)"
+            self._fault(
+                (*path, "logicalTypeOptions", "multipleOf"), f"{step} on {kind.duckdb()}", allowed, "correct it"
+            )
+        return True
 
     def _format(self, options: Mapping[str, Any], kind: ColumnType, path: Path_) -> str | None:
         declared = options.get("format")

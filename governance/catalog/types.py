@@ -104,6 +104,8 @@ class Field:
     exclusive_maximum: bool = False
     min_length: int | None = None
     max_length: int | None = None
+    exact: bool = False
+    """A decimal that has more places than its scale does not convert, instead of being rounded (`multipleOf`)."""
     format: str | None = None
     """strptime format of dates and timestamps in the source; None means ISO 8601."""
     references: Reference | None = None

@@ -92,6 +92,8 @@ def _from_own(field: Field, raw: str, own: str, wanted: str) -> TypedColumn:
         value = f"timezone('UTC', {raw})"
     else:
         value = f"TRY_CAST({raw} AS {wanted})"
+        if field.exact:
+            value = f"CASE WHEN {value} = {raw} THEN {value} END"
     return TypedColumn(field, _within(field, value), f"({quoted(field.name)} IS NULL AND {raw} IS NOT NULL)", text)
 
 
@@ -108,7 +110,8 @@ def _from_text(field: Field, text: str, raw: str) -> str:
             # most numbers look as DuckDB prints them: nothing more to ask
             return f"CASE WHEN CAST(TRY_CAST({raw} AS BIGINT) AS VARCHAR) = {raw} THEN TRY_CAST({raw} AS BIGINT) ELSE {slow} END"
         case "decimal":
-            return f"CASE WHEN contains({raw}, '_') THEN NULL ELSE TRY_CAST({raw} AS {wanted}) END"  # blanks are the cast's
+            fitted = f"CASE WHEN contains({raw}, '_') THEN NULL ELSE TRY_CAST({raw} AS {wanted}) END"  # blanks are the cast's
+            return _unrounded(field, raw, fitted) if field.exact else fitted
         case "double":
             number = f"TRY_CAST({raw} AS DOUBLE)"
             return f"CASE WHEN isfinite({number}) AND NOT contains({raw}, '_') THEN {number} END"
@@ -127,6 +130,14 @@ def _from_text(field: Field, text: str, raw: str) -> str:
             return f"CASE WHEN strlen({raw}) = 19 THEN TRY_CAST({raw} AS TIMESTAMP) ELSE {slow} END"
         case "string":
             return text
+
+
+def _unrounded(field: Field, raw: str, fitted: str) -> str:
+    """`fitted`, NULL where the text has a digit other than zero beyond the scale (or an exponent). The length alone settles most rows."""
+    scale = field.type.scale or 0
+    longer = f"strpos({raw}, '.') > 0 AND strlen({raw}) - strpos({raw}, '.') > {scale}"
+    form = literal(rf"^\s*[+-]?\d*(\.\d{{0,{scale}}}0*)?\s*$")
+    return f"CASE WHEN {longer} OR contains(lower({raw}), 'e') THEN CASE WHEN regexp_matches({raw}, {form}) THEN {fitted} END ELSE {fitted} END"
 
 
 def _odd(text: str) -> str:

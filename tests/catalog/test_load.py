@@ -151,6 +151,7 @@ CASES = [
     pytest.param(PEOPLE_FILE, PEOPLE, "dd/MM/yyyy", "QQ/yyyy", "QQ/yyyy", "cannot be read", id="date-format"),
     pytest.param(PEOPLE_FILE, PEOPLE, "DECIMAL(18,2)", "DECIMAL(50,2)", "DECIMAL(50,2)", "cannot be kept", id="decimal"),
     pytest.param(PEOPLE_FILE, PEOPLE, "minLength: 2", "minLength: 20", "minLength: 20", "above maxLength", id="lengths"),
+    pytest.param(PEOPLE_FILE, PEOPLE, "minimum: -5", "multipleOf: 0.5", "multipleOf", "0.5 on DECIMAL(18,2)", id="multiple"),
     pytest.param(PEOPLE_FILE, PEOPLE, "gov.sharing, value: conditional", "gov.sharing, value: maybe", "maybe", "gov.sharing", id="share"),
     pytest.param(PEOPLE_FILE, PEOPLE, "kind: DataContract", "kind: [DataContract", "id: health-people", "not YAML", id="yaml"),
     pytest.param(PEOPLE_FILE, PEOPLE, "id: health-people", "id: !!python/name:os.system ''", "python/name", "the tag", id="yaml-tag"),
@@ -321,3 +322,8 @@ def test_a_step_that_the_state_keeps_is_a_step_again(tmp_path: Path) -> None:
     again = catalogue_of_texts(kept, load_settings(tmp_path)).catalogue.models
     assert again["curated.visitor"].language == "python"
     assert again["curated.visitor"].file == catalogue.models["curated.visitor"].file
+
+
+def test_a_multiple_of_the_last_place_makes_a_decimal_exact(tmp_path: Path) -> None:
+    catalogue = load(tmp_path, {**FILES, PEOPLE_FILE: PEOPLE.replace("minimum: -5", "multipleOf: 0.01")})
+    assert [f.exact for f in catalogue.datasets["health.people"].fields if f.type.kind == "decimal"] == [True]

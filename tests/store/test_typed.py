@@ -122,3 +122,49 @@ def test_raw_text_is_kept_of_what_did_not_convert_alone() -> None:
         source = "SELECT * FROM (VALUES ('1', 'x'), ('1', '2')) AS t(__c0, __c1)"
         sql = f"SELECT {raw_json(columns)} FROM ({select_typed(fields, {}, source)})"  # noqa: S608
         assert con.execute(sql).fetchall() == [('{"b":"x"}',), (None,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.239", BAD),
+        ("1.2300000000000001", BAD),
+        ("-0.005", BAD),
+        ("12e-3", BAD),
+        ("1.23", Decimal("1.23")),
+        (" 1.2300 ", Decimal("1.23")),
+        ("-7", Decimal("-7")),
+        (".5", Decimal("0.5")),
+        ("abc", BAD),
+        ("", None),
+    ],
+)
+def test_an_exact_decimal_is_never_rounded(text: str, value: object) -> None:
+    field = Field("v", ColumnType("decimal", 18, 2), "v", exact=True)
+    column = typed_columns([field], {})[0]
+    with duckdb.connect() as con:
+        source = f"SELECT CAST($1 AS VARCHAR) AS {raw_name(0)}"
+        sql = f"SELECT v, {column.fails} FROM ({select_typed([field], {}, source)})"  # noqa: S608
+        row = con.execute(sql, [text]).fetchone()
+    assert row is not None
+    assert (BAD if row[1] else row[0]) == value
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "value"),
+    [
+        ("DECIMAL(18,4)", "1.2390", BAD),
+        ("DECIMAL(18,4)", "1.2300", Decimal("1.23")),
+        ("DOUBLE", "1.23", Decimal("1.23")),
+        ("DOUBLE", "1.239", BAD),
+    ],
+)
+def test_an_exact_decimal_of_a_typed_source_is_never_rounded(own: str, given: str, value: object) -> None:
+    field = Field("v", ColumnType("decimal", 18, 2), "v", exact=True)
+    column = typed_columns([field], {"v": own})[0]
+    with duckdb.connect() as con:
+        source = f"SELECT CAST('{given}' AS {own}) AS {raw_name(0)}"
+        sql = f"SELECT v, {column.fails} FROM ({select_typed([field], {'v': own}, source)})"  # noqa: S608
+        row = con.execute(sql).fetchone()
+    assert row is not None
+    assert (BAD if row[1] else row[0]) == value
