@@ -66,7 +66,8 @@ def list_command(
     lines = [(r["batch"], r["key"], r["state"], r["rules_hash"][:12], ", ".join(r["reasons"])) for r in rows]
     click.echo(as_text(["batch", "row", "state", "rules", "reasons"], lines))
     more = f", the first {SHOWN_ROWS} shown" if found.num_rows > SHOWN_ROWS else ""
-    click.echo(f"{found.num_rows:,} rows{more}")
+    stopped = "" if found.num_rows or batch else " of live batches; --batch BATCH lists those of a stopped one"
+    click.echo(f"{found.num_rows:,} rows{more}{stopped}")
 
 
 @command.command("export")

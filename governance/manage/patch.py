@@ -2,7 +2,7 @@
 
     cell with text      the value, as the source would have sent it (dates in ISO 8601 or in the contract's format)
     empty cell          stays as it is; of an unparsed line: no value (a line with empty cells only is left alone)
-    \\N                  no value
+    \\N                  no value; what else is marked in a cell: `patch_cells.py`
     column not there    stays as it is
 
 Columns whose name ends with ` (masked)`, `_reasons`, `_state` and `_line` tell the steward something and are not read.
@@ -21,7 +21,6 @@ from governance.catalog.types import Dataset
 from governance.errors import SourceContentError
 
 MASKED = " (masked)"
-NO_VALUE = "\\N"
 TOLD = ("_reasons", "_state", "_line")
 
 
@@ -65,7 +64,7 @@ def _read(file: Path) -> pa.Table:
         return csv.read_csv(file, parse_options=_PARSE, convert_options=convert)
     except OSError:
         raise SourceContentError("cannot be read", where=file.name, do="give a CSV file") from None
-    except pa.ArrowException:
+    except (pa.ArrowException, UnicodeDecodeError):
         raise SourceContentError("is not a CSV file in UTF-8", where=file.name, do="save it as CSV UTF-8") from None
 
 

@@ -8,6 +8,7 @@ Raw text of a value that did not convert is shown where the field is raw to the 
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import secrets
 import uuid
@@ -60,8 +61,6 @@ def export(context: Context, name: str, to: Path, *, subject: str, purpose: str)
     """
     dataset, actor = dataset_of(context, name), Actor(subject, purpose, uuid.uuid4().hex)
     snapshot = context.lake.snapshot(quarantine_spec(dataset).name)
-    if snapshot is None:
-        raise NotReady("nothing is in quarantine", where=name)
     try:
         restrictions = _restrictions(context, dataset, actor, snapshot)
     except Refused as refused:
@@ -82,11 +81,13 @@ def export(context: Context, name: str, to: Path, *, subject: str, purpose: str)
     return Exported(rows, fields, closed, restrictions.decision_hash)
 
 
-def _restrictions(context: Context, dataset: Dataset, actor: Actor, snapshot: int) -> Restrictions:
+def _restrictions(context: Context, dataset: Dataset, actor: Actor, snapshot: int | None) -> Restrictions:
     """What holds for the dataset's own fields, on the quarantine's columns."""
     catalogue, table = context.catalogue, quarantine_spec(dataset).name
     access = parse_access(catalogue.access_text, catalogue.access_file, catalogue)
     require_steward(access, actor.subject, dataset)
+    if snapshot is None:
+        raise NotReady("nothing is in quarantine", where=dataset.name)
     field_ids = {column.name: column.id for column in context.lake.schema(table, snapshot).columns}
     declared = tuple(Column.of(f) for f in dataset.fields if f.name in field_ids)
     own = tuple(Column(name, _TEXT, None) for name in field_ids if name not in {c.name for c in declared})
@@ -168,12 +169,15 @@ def _write(context: Context, to: Path, request: Mapping[str, object], max_rows: 
     rows = 0
     with start("governance.pipeline.quarantine_scan:scan", request, limits=limits) as worker:
         reader = worker.stream()
-        with _whole_file(to) as sink, csv.CSVWriter(sink, reader.schema, write_options=_AS_NEEDED) as writer:
-            for batch in reader:
-                rows += batch.num_rows
-                if max_rows is not None and rows > max_rows:
-                    raise Refused(f"there are more than {max_rows} rows", do="ask for a rule without that obligation")
-                writer.write_batch(batch)
+        with _whole_file(to) as sink:
+            sink.write(codecs.BOM_UTF8)  # else a Chinese Windows' spreadsheet takes it for GBK
+            with csv.CSVWriter(sink, reader.schema, write_options=_AS_NEEDED) as writer:
+                for batch in reader:
+                    rows += batch.num_rows
+                    if max_rows is not None and rows > max_rows:
+                        do = "ask for a rule without that obligation"
+                        raise Refused(f"there are more than {max_rows} rows", do=do)
+                    writer.write_batch(batch)
         worker.result()
     return rows
 

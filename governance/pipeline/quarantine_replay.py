@@ -10,7 +10,8 @@ from governance.errors import Refused
 from governance.lake.reader import quoted
 from governance.lake.specs import quarantine_spec, stored_spec
 from governance.manage.items import UNPARSED
-from governance.manage.patch import NO_VALUE, fields_of
+from governance.manage.patch import fields_of
+from governance.manage.patch_cells import NO_VALUE, read
 from governance.manage.repair import BatchRepair
 from governance.pipeline.quarantine_rows import CHOSEN, ITEMS, Opened
 from governance.state.batches import BatchRow
@@ -69,7 +70,7 @@ def _raw(field: Field, position: int, patch: pa.Table) -> str:
     if f"f{position}" not in patch.column_names:
         return kept
     cell = f"p.f{position}"
-    return f"CASE WHEN coalesce({cell}, '') = '' THEN {kept} WHEN {cell} = {literal(NO_VALUE)} THEN NULL ELSE {_iso(field, cell)} END"
+    return f"CASE WHEN coalesce({cell}, '') = '' THEN {kept} WHEN {cell} = {literal(NO_VALUE)} THEN NULL ELSE {_iso(field, read(cell))} END"
 
 
 def _iso(field: Field, cell: str) -> str:

@@ -20,6 +20,7 @@ from governance.lake.lake import Lake
 from governance.lake.reader import quoted
 from governance.manage.items import KEY
 from governance.manage.patch import MASKED
+from governance.manage.patch_cells import written
 from governance.policy import masks
 from governance.policy.lattice import Outcome
 from governance.state.database import Database
@@ -59,7 +60,7 @@ def _query(request: Mapping[str, Any], reads: list[str]) -> str:
     for name, kind, precision, scale, outcome in request["columns"]:
         columns.append(_shown(name, ColumnType(kind, precision, scale), Outcome.parse(outcome), request["salt"]))
     if "_line" in reads:
-        columns.append("_line")
+        columns.append(f"{written('_line')} AS _line")
     where = f" AND ({request['where']})" if request["where"] else ""
     return (
         f"SELECT {', '.join(columns)} FROM source AS source WHERE _state = 'quarantined'{where}"  # noqa: S608
@@ -72,12 +73,13 @@ def _shown(name: str, kind: ColumnType, outcome: Outcome, salt: str) -> str:
     column = exp.column(exp.to_identifier(name, quoted=True))
     if outcome.mask is None:
         path = exp.Literal.string('$."' + name.replace('"', '\\"') + '"').sql("duckdb")
-        return f"coalesce(json_extract_string(_raw, {path}), CAST({quoted(name)} AS VARCHAR)) AS {quoted(name)}"
+        text = f"coalesce(json_extract_string(_raw, {path}), CAST({quoted(name)} AS VARCHAR))"
+        return f"{written(text)} AS {quoted(name)}"
     if outcome.mask.kind == "token":
         return f"{quoted(name + TOKEN_SUFFIX)} AS {quoted(name + MASKED)}"
     made = masks.expression(outcome.mask, column, kind, salt=salt).sql("duckdb")
     parsed = sqlglot.parse_one(made, dialect="duckdb").sql("duckdb")
-    return f"CAST({parsed} AS VARCHAR) AS {quoted(name + MASKED)}"
+    return f"{written(f'CAST({parsed} AS VARCHAR)')} AS {quoted(name + MASKED)}"
 
 
 def _tokenised(

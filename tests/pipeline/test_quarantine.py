@@ -267,6 +267,22 @@ def test_a_file_that_is_no_patch_says_what_is_wrong(home: Context, tmp_path: Pat
         correct(home, NAME, patch_of(tmp_path, text), **MEI)
 
 
+def test_a_patch_in_the_encoding_of_a_chinese_spreadsheet_is_told_apart(home: Context, tmp_path: Path) -> None:
+    (tmp_path / "patch.csv").write_bytes("_batch,_row,备注\n甲,2,乙\n".encode("gbk"))
+    with pytest.raises(SourceContentError, match="UTF-8"):
+        correct(home, NAME, tmp_path / "patch.csv", **MEI)
+
+
+def test_what_could_be_a_formula_stands_as_text_and_comes_back_as_it_was(home: Context, tmp_path: Path) -> None:
+    again = correct(home, NAME, patch_of(tmp_path, "_batch,_row,name\nBATCH,2,'=1+1\n"), **MEI)
+    assert again.held == 1
+    header, *body = exported(home, tmp_path)
+    (shown,) = [row[header.index("amount")] for row in body if row[1] == "2"]
+    assert shown == "-5.00"
+    assert correct(home, NAME, patch_of(tmp_path, "_batch,_row,amount\nBATCH,2,5\n"), **MEI).passed == 1
+    assert (2, 2, "=1+1") in table_rows(home)
+
+
 def test_masked_columns_of_a_patch_are_not_read(home: Context, tmp_path: Path) -> None:
     correct(home, NAME, patch_of(tmp_path, "_batch,_row,name (masked),amount\nBATCH,2,B**,5\n"), **MEI)
     assert (2, 2, "Bob") in table_rows(home)
@@ -379,7 +395,7 @@ def decide_in(folder: str, kind: str) -> None:
 
 def exported(home: Context, folder: Path, subject: str = "user:mei", purpose: str = "data_quality") -> list[list[str]]:
     export(home, NAME, folder / "out.csv", subject=subject, purpose=purpose)
-    with (folder / "out.csv").open(encoding="utf-8", newline="") as file:
+    with (folder / "out.csv").open(encoding="utf-8-sig", newline="") as file:
         return list(csv.reader(file))
 
 
