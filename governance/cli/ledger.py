@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from governance.config import load_settings
-from governance.errors import Conflict, Damaged
+from governance.errors import Damaged
 
 if TYPE_CHECKING:
     from governance.ledger.note import Note
@@ -51,10 +51,11 @@ def sequence_command(home: Path | None, follow: bool, as_json: bool) -> None:
         signer = open_signer(settings.keyring)
         if not follow:
             made = sequencer.sequence(database, signer)
-            if made is None and sequencer.anything_waits(database):
-                raise Conflict("entries wait for their positions, and another process is giving them", do="try again")
-            text = f"checkpoint of {made.size:,} entries" if made else "nothing waits"
-            click.echo(json.dumps({"size": made.size if made else None}) if as_json else text)
+            waits = sequencer.anything_waits(database)
+            done = [f"checkpoint of {made.size:,} entries"] if made else []
+            done += ["entries wait: another process gives them their positions"] if waits else []
+            told = json.dumps({"size": made.size if made else None, "waits": waits})
+            click.echo(told if as_json else "; ".join(done) or "nothing waits")
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
