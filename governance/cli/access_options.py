@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from governance.cli.sequenced import at_the_end
 from governance.cli.signing import private_key
 from governance.config import load_settings
 
@@ -53,7 +54,7 @@ def sign_with(key: Path) -> Sign:
 def open_home(home: Path | None) -> Context:
     from governance.pipeline.context import open_context
 
-    return open_context(load_settings(home))
+    return at_the_end(open_context(load_settings(home)))
 
 
 def actor_of(subject: str) -> Actor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from governance.cli.sequenced import at_the_end
 from governance.config import load_settings
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def assign_command(home: Path | None, number: int, owner: str, subject: str, as_
     from governance.pipeline.context import open_context
     from governance.pipeline.incidents import assign
 
-    context = open_context(load_settings(home))
+    context = at_the_end(open_context(load_settings(home)))
     found = assign(context, number, owner, subject=subject)
     click.echo(json.dumps(_json(found), ensure_ascii=False) if as_json else _line(found))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from governance.cli.sequenced import at_the_end
 from governance.config import load_settings
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _with_gx(home: Path | None, dataset: str, suite: Path, as_json: bool) -> Non
     from governance.pipeline.context import open_context
     from governance.pipeline.with_gx import judge_with_gx
 
-    found = judge_with_gx(open_context(load_settings(home)), dataset, suite)
+    found = judge_with_gx(at_the_end(open_context(load_settings(home))), dataset, suite)
     if as_json:
         click.echo(json.dumps(asdict(found), ensure_ascii=False))
         return

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from governance.cli.keys_shred import signatures
+from governance.cli.sequenced import at_the_end
 from governance.config import load_settings
 
 
@@ -54,7 +55,7 @@ def rotate_command(
         raise click.UsageError("give --department or --dataset to make a plan, or --plan to carry one out")
     if rewrap and plan_hash is None:
         raise click.UsageError("--rewrap goes with --plan")
-    context = open_context(load_settings(home))
+    context = at_the_end(open_context(load_settings(home)))
     if plan_hash is None:
         made = rotation.plan_rotation(context, rotation.Rotation(departments, datasets, groups))
         rotation.keep_rotation(context, made)

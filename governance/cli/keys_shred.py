@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from governance.cli.sequenced import at_the_end
 from governance.cli.signing import private_key
 from governance.config import load_settings
 
@@ -69,7 +70,7 @@ def shred_command(
         raise click.UsageError("give --department, --tag or --dataset to make a plan, or --plan to carry one out")
     if plan_hash is not None and not yes:
         raise click.UsageError("--plan destroys keys for good: add --yes")
-    context: Context = open_context(load_settings(home))
+    context: Context = at_the_end(open_context(load_settings(home)))
     if plan_hash is not None:
         actor = Actor(subject, "keys.shred", uuid.uuid4().hex)
         keys = destroy(context, plan_hash, signatures(approvals), actor=actor)

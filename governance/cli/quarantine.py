@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from governance.cli.sequenced import at_the_end
 from governance.config import load_settings
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def selection_of(rows: tuple[str, ...], rules: tuple[str, ...]) -> Selection:
 def _context(home: Path | None) -> Context:
     from governance.pipeline.context import open_context
 
-    return open_context(load_settings(home))
+    return at_the_end(open_context(load_settings(home)))
 
 
 def _say(done: Repaired, as_json: bool, *, already: str) -> None:

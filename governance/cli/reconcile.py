@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from governance.cli.sequenced import at_the_end
 from governance.config import load_settings
 from governance.errors import GovernanceError
 
@@ -30,7 +31,7 @@ def command(home: Path | None, dataset: str, window: str | None, quick: bool, as
     from governance.pipeline.context import open_context
     from governance.pipeline.reconcile import as_facts, reconcile
 
-    context = open_context(load_settings(home), sound_only=True)
+    context = at_the_end(open_context(load_settings(home), sound_only=True))
     require_datasets(context, [dataset])
     found = reconcile(context, dataset, parse_window(window, None) if window else None, quick=quick)
     if as_json:

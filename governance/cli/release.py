@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from governance.cli.query import as_text
+from governance.cli.sequenced import at_the_end
 from governance.cli.signing import one_of, private_key
 from governance.config import load_settings
 
@@ -166,7 +167,7 @@ def publish_command(home: Path | None, release: str, subject: str, as_json: bool
 def _open(home: Path | None) -> Any:
     from governance.pipeline.context import open_context
 
-    return open_context(load_settings(home))
+    return at_the_end(open_context(load_settings(home)))
 
 
 def _actor(subject: str) -> Any:

@@ -1,4 +1,4 @@
-"""A command that answers under policy signs the ledger when it ends, whether it answered or refused."""
+"""A command that writes into the ledger signs it when it ends, whether it did what was asked or refused."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from governance.cli.main import group
 from governance.errors import Conflict, NotReady, Refused, SourceContentError
 from governance.lake.specs import quarantine_spec
+from governance.ledger.sequencer import anything_waits
 from governance.manage.items import Wanted, items
 from governance.manage.repair import recount
 from governance.pipeline.context import Context
@@ -502,6 +503,7 @@ def test_the_command_goes_the_whole_way(home: Context, tmp_path: Path) -> None:
     assert "1 already let in" in gov(tmp_path, "release", NAME, "--rows", f"{batch(1)}:1", *who).output
     assert counts(home) == (7, 1, 4, 2, 2)
     lawful(home)
+    assert not anything_waits(home.database), "a command signs what it writes into the ledger"
 
 
 @pytest.mark.parametrize("args", [[], ["--rows", "x"], ["--rows", "b:0"], ["--rows", "b:1", "--rule", "r"]])
