@@ -30,7 +30,7 @@ _AT_ONCE = 16_384
 """Values whose bytes and numbers stay in the processor's cache."""
 _KNOWN_KEY = hashlib.sha256(b"governance: identifier blocks, version 1").digest()[:BLOCK_BYTES]
 _FEW = 64
-"""So many values are hashed one by one: DuckDB takes longer to begin."""
+"""So few values are looked at one by one: numpy and DuckDB take longer to begin."""
 
 Blocks = npt.NDArray[np.uint64]
 
@@ -42,6 +42,8 @@ def identifier_blocks(values: pa.Array) -> bytes:
     >>> len(both), both[16:] == one, both[:16] == one
     (32, True, False)
     """
+    if len(values) <= _FEW:
+        return _one_way(np.frombuffer(b"".join(map(_block, values.to_pylist())), dtype="<u8").reshape(-1, 2))
     blocks: Blocks = np.zeros((len(values), 2), dtype="<u8")
     other = np.zeros(len(values), dtype=bool)
     for start in range(0, len(values), _AT_ONCE):
@@ -50,6 +52,16 @@ def identifier_blocks(values: pa.Array) -> bytes:
     if other.any():
         blocks[other] = _hashed(values.filter(pa.array(other)))
     return _one_way(blocks)
+
+
+def _block(value: str) -> bytes:
+    """The block of one value."""
+    text = value.encode("utf-8")
+    if not 0 < len(text) <= _PLACES or max(text.translate(_CODES)) == _NONE:
+        return hashlib.sha256(text).digest()[: BLOCK_BYTES - 1] + b"\0"
+    half = _PLACES // 2
+    first, rest = (int(part, len(_DIGITS)) for part in (text[:half], text[half:] or b"0"))
+    return first.to_bytes(7, "little") + bytes([len(text)]) + rest.to_bytes(7, "little") + b"\1"
 
 
 def _one_way(blocks: Blocks) -> bytes:
@@ -99,13 +111,10 @@ def _codes(values: pa.Array, length: int) -> npt.NDArray[np.uint8]:
 
 
 def _hashed(values: pa.Array) -> Blocks:
-    if len(values) <= _FEW:
-        digests = b"".join(hashlib.sha256(value.encode("utf-8")).digest()[:BLOCK_BYTES] for value in values.to_pylist())
-    else:
-        with duckdb.connect(config={"threads": 1, "temp_directory": ""}) as con:
-            con.register("given", pa.table({"v": values}))
-            made = con.sql("SELECT unhex(left(sha256(v), 32)) AS h FROM given").to_arrow_table()
-        digests = made.column("h").combine_chunks().cast(pa.binary(BLOCK_BYTES)).buffers()[1].to_pybytes()
+    with duckdb.connect(config={"threads": 1, "temp_directory": ""}) as con:
+        con.register("given", pa.table({"v": values}))
+        made = con.sql("SELECT unhex(left(sha256(v), 32)) AS h FROM given").to_arrow_table()
+    digests = made.column("h").combine_chunks().cast(pa.binary(BLOCK_BYTES)).buffers()[1].to_pybytes()
     blocks = np.frombuffer(digests, dtype=np.uint8).reshape(-1, BLOCK_BYTES).copy()
     blocks[:, -1] = 0
     return blocks.view("<u8")

@@ -3,10 +3,12 @@
 import hashlib
 
 import pyarrow as pa
+import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from governance.keys import blocks
 from governance.keys.blocks import BLOCK_BYTES, identifier_blocks
 
 CHARACTERS = "0189AXZ"
@@ -34,7 +36,11 @@ def _blocks(values: pa.Array) -> list[bytes]:
 @example(["Z" * 20, "Z" * 21, "Z" * 10, "0", "00", "é", "A-1", "ａ"])
 @given(st.lists(st.one_of(st.text(CHARACTERS, min_size=1, max_size=22), st.text(min_size=1, max_size=25)), max_size=8))
 def test_blocks_are_those_of_the_definition(values: list[str]) -> None:
-    assert _blocks(pa.array(values, pa.string())) == [_expected(value) for value in values]
+    given = pa.array(values, pa.string())
+    assert _blocks(given) == [_expected(value) for value in values]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_FEW", -1)
+        assert _blocks(given) == [_expected(value) for value in values], "many at once, as one by one"
 
 
 @settings(deadline=None)
