@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from governance import workers
 from governance.catalog.steps import FUNCTION, modules
-from governance.catalog.types import Model
+from governance.catalog.types import TOKEN_SUFFIX, Model
 from governance.develop.inputs import connection, quoted
 from governance.develop.output import castable
 from governance.develop.request import BuildRequest, Input
@@ -91,7 +91,7 @@ def require_columns(columns: Sequence[tuple[str, str]], model: Model) -> None:
     if extra := len(columns) - len(wanted) + len(missing):
         faults.append(f"{extra} columns that the contract does not have")
     for name in wanted:
-        token = name not in kinds or name.endswith("__token")
+        token = name not in kinds or name.endswith(TOKEN_SUFFIX)
         base = found.get(name, "NULL").partition("(")[0]
         if name in found and not (base == "BLOB" if token else castable(base, kinds[name].kind)):
             faults.append(f"{name} of a type that does not become {'a token' if token else kinds[name].duckdb()}")

@@ -21,6 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from governance.keys.text_bytes import bytes_of, ends_of
+
 BLOCK_BYTES = 16
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _NONE = 0xFF
@@ -73,7 +75,7 @@ def _one_way(blocks: Blocks) -> bytes:
 
 def _pack(values: pa.Array, blocks: Blocks, other: npt.NDArray[np.bool_]) -> None:
     """Fills in the blocks of values that can be packed, and TRUE in `other` for those that cannot."""
-    lengths = np.diff(_offsets(values))
+    lengths = np.diff(ends_of(values))
     other[:] = (lengths == 0) | (lengths > _PLACES)
     for length in np.flatnonzero(np.bincount(lengths[~other])).tolist():
         rows = np.flatnonzero(lengths == length)
@@ -105,9 +107,8 @@ def _packed(codes: npt.NDArray[np.uint8]) -> Blocks:
 
 def _codes(values: pa.Array, length: int) -> npt.NDArray[np.uint8]:
     """(length, count): the digit of every character of values that all have `length` bytes."""
-    offsets, data = _offsets(values), values.buffers()[2] or pa.py_buffer(b"")
-    text = data.slice(int(offsets[0]), int(offsets[-1] - offsets[0])).to_pybytes()
-    return np.ascontiguousarray(np.frombuffer(text.translate(_CODES), np.uint8).reshape(-1, length).T)
+    codes = np.frombuffer(bytes_of(values).translate(_CODES), np.uint8)
+    return np.ascontiguousarray(codes.reshape(-1, length).T)
 
 
 def _hashed(values: pa.Array) -> Blocks:
@@ -118,8 +119,3 @@ def _hashed(values: pa.Array) -> Blocks:
     blocks = np.frombuffer(digests, dtype=np.uint8).reshape(-1, BLOCK_BYTES).copy()
     blocks[:, -1] = 0
     return blocks.view("<u8")
-
-
-def _offsets(values: pa.Array) -> npt.NDArray[np.int32]:
-    buffer = values.buffers()[1]
-    return np.frombuffer(buffer or bytes(4), dtype=np.int32)[values.offset : values.offset + len(values) + 1]

@@ -20,6 +20,7 @@ from sqlglot import exp
 from governance.catalog.types import Field
 from governance.keys.blocks import BLOCK_BYTES, identifier_blocks
 from governance.keys.names import DigestKeyName, KeyStore
+from governance.keys.text_bytes import bytes_of, ends_of
 
 TOKEN_BYTES = 12
 _HASH_DIGITS = 64
@@ -117,11 +118,9 @@ def _made(
 
 def _first_halves(hashes: pa.Array) -> bytes:
     """The first 16 bytes of each hash, one after the other; `hashes` has no NULL."""
-    _, offsets, data = hashes.buffers()
-    ends = np.frombuffer(offsets or bytes(4), dtype=np.int32)[hashes.offset : hashes.offset + len(hashes) + 1]
-    if not (np.diff(ends) == _HASH_DIGITS).all():
+    if not (np.diff(ends_of(hashes)) == _HASH_DIGITS).all():
         raise ValueError(f"hashes of {_HASH_DIGITS} hexadecimal digits are expected")
-    digits = np.frombuffer(data or b"", dtype=np.uint8)[ends[0] : ends[-1]].reshape(-1, _HASH_DIGITS)
+    digits = np.frombuffer(bytes_of(hashes), dtype=np.uint8).reshape(-1, _HASH_DIGITS)
     return binascii.unhexlify(digits[:, : 2 * BLOCK_BYTES].tobytes())
 
 

@@ -19,6 +19,7 @@ import sqlglot
 from sqlglot import exp
 
 from governance.catalog.rules import RowRule
+from governance.keys.text_bytes import bytes_of, ends_of
 from governance.store.plan import Plan
 
 _MOST_CLASSES = 8
@@ -44,7 +45,7 @@ class Shape:
     def broken(self, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
         """Rows whose text is there and has another shape."""
         values = batch.column(self.column)
-        lengths = np.diff(_offsets(values))
+        lengths = np.diff(ends_of(values))
         of_length: npt.NDArray[np.bool_] = lengths == len(self.needed)
         if of_length.all() and not values.null_count:
             return self._other(values)
@@ -59,11 +60,8 @@ class Shape:
         other = np.zeros(len(values), dtype=bool)
         for start in range(0, len(values), _AT_ONCE):
             part = values.slice(start, _AT_ONCE)
-            offsets, data = _offsets(part), part.buffers()[2]
-            if data is None:
-                continue
-            classes = data.slice(int(offsets[0]), int(offsets[-1] - offsets[0])).to_pybytes().translate(self.table)
-            places = np.frombuffer(classes, dtype=np.uint8).reshape(-1, len(self.needed))
+            classes = np.frombuffer(bytes_of(part).translate(self.table), dtype=np.uint8)
+            places = classes.reshape(-1, len(self.needed))
             wrong = (places & self.needed) == 0
             if wrong.any():
                 other[start : start + len(part)] = wrong.any(axis=1)
@@ -156,10 +154,3 @@ def _inside(tree: exp.Expr) -> Iterator[exp.Expr]:
     yield tree
     if isinstance(tree, exp.Not):
         yield from _inside(tree.this)
-
-
-def _offsets(values: pa.Array) -> npt.NDArray[np.int32]:
-    buffer = values.buffers()[1]
-    if buffer is None:
-        return np.zeros(1, dtype=np.int32)
-    return np.frombuffer(buffer, dtype=np.int32)[values.offset : values.offset + len(values) + 1]

@@ -19,6 +19,7 @@ import pyarrow as pa
 from governance.errors import Refused, WorkerFailed
 from governance.use.sandbox import LOCKED, is_select
 from governance.workers import isolation
+from governance.workers.warm import warm
 
 BATCH_ROWS = 65_536
 CODES: Mapping[str, str] = {
@@ -49,7 +50,7 @@ def run(
     """
     config = {**LOCKED, "threads": request["threads"], "memory_limit": f"{request['memory_mb']}MB"}
     with duckdb.connect(config=config) as con:
-        _warm(con)
+        warm(con)
         con.execute("SET allowed_configs = []")
         con.execute("SET lock_configuration = true")
         if not isolation.forbid_files():
@@ -74,7 +75,7 @@ def run(
 def prepare() -> None:
     """What waits in a pool has everything loaded before it is asked."""
     with duckdb.connect(config=dict(LOCKED)) as con:
-        _warm(con)
+        warm(con)
 
 
 def _stream(
@@ -128,15 +129,6 @@ def _named(con: duckdb.DuckDBPyConnection, table: str) -> str:
     schema, _, short = table.partition(".")
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
     return f"{_quoted(schema)}.{_quoted(short)}"
-
-
-def _warm(con: duckdb.DuckDBPyConnection) -> None:
-    """Load whatever Python and DuckDB load on first use: afterwards no file can be opened."""
-    rows = con.sql("SELECT 1 AS one, DATE '2000-01-01' AS day, 1.5 AS number, now() AS at").to_arrow_reader(1)
-    con.register("__warm", rows.read_all().to_reader())
-    for _ in con.sql("SELECT * FROM __warm").to_arrow_reader(1):
-        pass
-    con.unregister("__warm")
 
 
 def _limited(reader: pa.RecordBatchReader, max_rows: int | None, counted: list[int]) -> Iterator[pa.RecordBatch]:

@@ -73,10 +73,10 @@ def _load(modules: Iterable[str]) -> None:
     if "duckdb" in sys.modules:
         import duckdb
 
+        from governance.workers.warm import warm
+
         with duckdb.connect() as con:
-            rows = con.sql("SELECT 1 AS one, DATE '2000-01-01' AS day, 1.5 AS number, now() AS at").to_arrow_reader(1)
-            con.register("warm", rows.read_all().to_reader())
-            con.sql("SELECT * FROM warm").to_arrow_reader(1).read_all()
+            warm(con)
 
 
 def _reader(given: object) -> pa.RecordBatchReader | None:
